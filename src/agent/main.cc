@@ -207,6 +207,7 @@ Status receive(const Arguments& arguments) {
   options.mirror = arguments.mirror;
   options.state_file = arguments.state;
   options.content_store = arguments.contents;
+  options.forgets_entries = true;
   options.silence = patience;
   TRY("", sync::receive_tree(STDIN_FILENO, STDOUT_FILENO, arguments.target, options));
   return {};

@@ -10,19 +10,18 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::size_t area_size = largest_prefix + 4 * largest_block;
-constexpr std::size_t plain_size = largest_prefix + 3 * largest_block;
+constexpr std::size_t area_size = largest_prefix + 5 * largest_block;
+constexpr std::size_t plain_size = largest_prefix + largest_block;
 constexpr std::size_t least_prefix = std::size_t{128} << 10;
 constexpr unsigned most_packers = 4;
-constexpr std::size_t jobs_besides = 2;  // that wait for a thread or for the line, while all threads work
-constexpr int window_log = 24;           // more than the largest prefix and block
+constexpr int window_log = 23;  // more than the largest prefix and block
 
 /// Tables that cover prefix and block bring more than a higher level does, where files are like the ones before them.
 struct Effort {
   int level, hash_log, chain_log;
 };
 constexpr std::array<Effort, efforts> all_efforts{
-    {{-10, 0, 0}, {1, 17, 0}, {1, 20, 0}, {3, 20, 20}, {6, 21, 20}, {8, 21, 20}}};
+    {{1, 14, 0}, {1, 19, 0}, {1, 20, 0}, {3, 20, 20}, {6, 21, 20}, {8, 21, 20}}};
 
 void append_number(std::string& to, std::uint64_t value) {
   do {
@@ -47,20 +46,21 @@ class Packer::Context {
   Context& operator=(const Context&) = delete;
 
   void pack(Job& job) {
-    if (job.as_it_is) return;
     const Effort& effort = all_efforts[job.effort];
-    const char* plain = job.area->bytes.get() + job.begin;
-    const std::size_t prefix = prefix_of(job.begin, job.length), bound = ZSTD_compressBound(job.length);
-    job.packed = std::make_unique_for_overwrite<char[]>(bound);
+    const std::size_t room = job.length - job.length / 64;  // in which it brings something
+    job.packed = make_buffer(room);
     ZSTD_CCtx_reset(zstd_, ZSTD_reset_session_and_parameters);
     ZSTD_CCtx_setParameter(zstd_, ZSTD_c_compressionLevel, effort.level);
     ZSTD_CCtx_setParameter(zstd_, ZSTD_c_hashLog, effort.hash_log);
     ZSTD_CCtx_setParameter(zstd_, ZSTD_c_chainLog, effort.chain_log);
-    if (prefix > 0) ZSTD_CCtx_setParameter(zstd_, ZSTD_c_windowLog, window_log);
-    ZSTD_CCtx_refPrefix(zstd_, plain - prefix, prefix);
-    const std::size_t made = ZSTD_compress2(zstd_, job.packed.get(), bound, plain, job.length);
-    // An error (memory) is no harm: it goes as it is.
-    if (ZSTD_isError(made) == 0 && made < job.length - job.length / 64) job.packed_length = made;
+    if (job.prefix > 0) ZSTD_CCtx_setParameter(zstd_, ZSTD_c_windowLog, window_log);
+    ZSTD_CCtx_refPrefix(zstd_, job.plain - job.prefix, job.prefix);
+    const std::size_t made = ZSTD_compress2(zstd_, job.packed.get(), room, job.plain, job.length);
+    // An error is no harm: it goes as it is.
+    if (ZSTD_isError(made) == 0)
+      job.packed_length = made;
+    else
+      job.packed.reset();
   }
 
  private:
@@ -94,7 +94,12 @@ bool Packer::make_room() {
 }
 
 std::size_t Packer::add(std::string_view bytes) {
-  if (jobs_.size() >= threads_.size() + jobs_besides) return 0;
+  if (is_full()) return 0;
+  const bool is_alone = has_open_block() ? open_length_ > 0 : effort_ == 0;
+  return is_alone ? add_alone(bytes) : add_to_area(bytes);
+}
+
+std::size_t Packer::add_to_area(std::string_view bytes) {
   if (area().used == begin_ && !make_room()) return 0;
   Area& now = area();
   const std::size_t taken = std::min(bytes.size(), begin_ + goal_ - now.used);
@@ -108,34 +113,69 @@ std::size_t Packer::add(std::string_view bytes) {
   return taken;
 }
 
+std::size_t Packer::add_alone(std::string_view bytes) {
+  if (!open_) open_ = make_buffer(piece_size);
+  const std::size_t taken = bytes.copy(open_.get() + open_length_, piece_size - open_length_);
+  open_length_ += taken;
+  if (open_length_ == piece_size) {
+    start_threads();
+    close_block();
+  }
+  return taken;
+}
+
+bool Packer::add_whole(Buffer& bytes, std::size_t length) {
+  if (has_open_block()) {
+    if (is_full()) return false;
+    close_block();
+  }
+  if (is_full()) return false;
+  start_threads();
+  auto job = std::make_unique<Job>();
+  job->own = std::move(bytes);
+  job->plain = job->own.get();
+  job->length = length;
+  put(std::move(job));
+  return true;
+}
+
 void Packer::close_block() {
   auto job = std::make_unique<Job>();
-  job->area = &area();
-  job->begin = begin_;
-  job->length = area().used - begin_;
-  job->effort = effort_;
-  if (left_as_it_is_ > 0) {
-    --left_as_it_is_;
-    job->as_it_is = true;
+  if (open_length_ > 0) {
+    job->own = std::move(open_);
+    job->plain = job->own.get();
+    job->length = std::exchange(open_length_, 0);
+  } else {
+    job->area = &area();
+    job->plain = area().bytes.get() + begin_;
+    job->length = area().used - begin_;
+    job->prefix = prefix_of(begin_, job->length);
+    begin_ = area().used;
+    area().jobs++;
   }
-  begin_ = area().used;
-  area().jobs++;
-  if (threads_.empty()) {
+  job->effort = effort_;
+  put(std::move(job));
+}
+
+void Packer::put(std::unique_ptr<Job> job) {
+  job->as_it_is = left_as_they_are_ > 0;
+  left_as_they_are_ -= std::min(left_as_they_are_, job->length);
+  const bool by_thread = !job->as_it_is && !threads_.empty();
+  if (!job->as_it_is && !by_thread) {
     if (!context_) context_ = std::make_unique<Context>();
     context_->pack(*job);
-    job->done = true;
   }
+  job->done = !by_thread;
   {
     const std::lock_guard hold(mutex_);
+    if (by_thread) to_pack_.push_back(job.get());
     jobs_.push_back(std::move(job));
   }
-  given_.notify_one();
+  if (by_thread) given_.notify_one();
 }
 
 void Packer::start_threads() {
   if (!threads_.empty()) return;
-  const std::lock_guard hold(mutex_);
-  begun_ = jobs_.size();  // they were packed without
   const unsigned count = std::clamp(std::thread::hardware_concurrency(), 1U, most_packers);
   for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
 }
@@ -144,9 +184,10 @@ void Packer::work() {
   Context context;
   std::unique_lock hold(mutex_);
   while (true) {
-    given_.wait(hold, [&] { return stop_ || begun_ < jobs_.size(); });
+    given_.wait(hold, [&] { return stop_ || !to_pack_.empty(); });
     if (stop_) return;
-    Job& job = *jobs_[begun_++];
+    Job& job = *to_pack_.front();
+    to_pack_.pop_front();
     hold.unlock();
     context.pack(job);
     hold.lock();
@@ -159,19 +200,19 @@ std::optional<Packer::Block> Packer::first(std::chrono::milliseconds limit) {
   std::unique_lock hold(mutex_);
   if (!done_.wait_for(hold, limit, [&] { return jobs_.front()->done; })) return {};
   const Job& job = *jobs_.front();
-  Block block{.length = job.length, .did_not_shrink = job.packed_length == 0 && !job.as_it_is};
-  append_number(block.header, job.length * 2 + (job.packed_length > 0 ? 1 : 0));
-  if (job.packed_length > 0) append_number(block.header, job.packed_length);
-  block.body = job.packed_length > 0 ? std::string_view(job.packed.get(), job.packed_length)
-                                     : std::string_view(job.area->bytes.get() + job.begin, job.length);
+  const bool is_packed = job.packed_length > 0;
+  Block block{.length = job.length, .did_not_shrink = !is_packed && !job.as_it_is};
+  append_number(block.header, job.length * 4 + (is_packed ? 1 : 0) + (job.area == nullptr ? 2 : 0));
+  if (is_packed) append_number(block.header, job.packed_length);
+  block.body =
+      is_packed ? std::string_view(job.packed.get(), job.packed_length) : std::string_view(job.plain, job.length);
   return block;
 }
 
 void Packer::drop_first() {
   const std::lock_guard hold(mutex_);
-  jobs_.front()->area->jobs--;
+  if (Area* area = jobs_.front()->area) area->jobs--;
   jobs_.pop_front();
-  if (begun_ > 0) --begun_;
 }
 
 struct Unpacker::Zstd {
@@ -202,8 +243,9 @@ Status Unpacker::take_header(std::string_view& bytes) {
     }
     if (complete == 0) continue;
     is_packed_ = values[0] % 2 != 0;
+    is_alone_ = values[0] % 4 >= 2;
     if (is_packed_ && complete < 2) continue;
-    length_ = values[0] / 2;
+    length_ = values[0] / 4;
     packed_length_ = is_packed_ ? values[1] : length_;
     header_.clear();
     return begin_block();
@@ -215,6 +257,7 @@ Status Unpacker::begin_block() {
   if (length_ == 0 || length_ > largest_block || packed_length_ == 0 || packed_length_ > ZSTD_compressBound(length_))
     return bad_block("a block of an impossible length");
   have_ = 0;
+  if (is_alone_ && !is_packed_) return {};
   if (!plain_) plain_ = std::make_unique_for_overwrite<char[]>(plain_size);
   if (is_packed_ && !packed_) packed_ = std::make_unique_for_overwrite<char[]>(ZSTD_compressBound(largest_block));
   if (used_ + length_ <= plain_size) return {};
@@ -226,20 +269,31 @@ Status Unpacker::begin_block() {
 Result<std::string_view> Unpacker::take(std::string_view& bytes) {
   if (length_ == 0) TRY("", take_header(bytes));
   if (length_ == 0) return std::string_view();
+  if (const std::size_t next = plain_next(); next > 0) {
+    const std::string_view plain = bytes.substr(0, next);
+    bytes.remove_prefix(plain.size());
+    skip_plain(plain.size());
+    return plain;
+  }
   char* plain = plain_.get() + used_;
   const std::size_t taken = bytes.copy((is_packed_ ? packed_.get() : plain) + have_, packed_length_ - have_);
   bytes.remove_prefix(taken);
   have_ += taken;
   if (have_ < packed_length_) return std::string_view();
   if (is_packed_) {
-    const std::size_t prefix = prefix_of(used_, length_);
+    const std::size_t prefix = is_alone_ ? 0 : prefix_of(used_, length_);
     ZSTD_DCtx_refPrefix(zstd_->in, plain - prefix, prefix);
     const std::size_t made = ZSTD_decompressDCtx(zstd_->in, plain, length_, packed_.get(), packed_length_);
     if (ZSTD_isError(made) != 0) return bad_block(ZSTD_getErrorName(made));
     if (made != length_) return bad_block("a block of another length than announced");
   }
-  used_ += length_;
+  if (!is_alone_) used_ += length_;
   return std::string_view(plain, std::exchange(length_, 0));
+}
+
+void Unpacker::skip_plain(std::size_t bytes) {
+  have_ += bytes;
+  if (have_ == length_) length_ = have_ = 0;
 }
 
 }  // namespace ferry::sync

@@ -72,22 +72,72 @@ TEST(Blocks, WhatWentBeforeMakesTheNextBlockSmall) {
   EXPECT_LT(pack(packer, bytes).size(), 1000U);
 }
 
+TEST(Blocks, WhatStandsAloneAndWhatDoesNotComeOutInTheirOrder) {
+  Packer packer(3);
+  Unpacker unpacker;
+  std::string bytes, wire;
+  for (std::size_t i = 0; i < 40; ++i) {
+    packer.set_effort(i % 4);
+    const std::string part = i % 3 == 0 ? random_bytes(300'000 + i) : text(200'000 * (i % 5) + 1, i % 7);
+    bytes += part;
+    wire += pack(packer, part);
+    if (i % 5 != 0) continue;
+    const std::size_t length = i % 2 == 0 ? 100'000 : piece_size;
+    const std::string whole = text(length, i);
+    Buffer piece = make_buffer(length);
+    whole.copy(piece.get(), length);
+    ASSERT_TRUE(packer.add_whole(piece, length));
+    bytes += whole;
+    wire += pack(packer, {});
+  }
+  const auto got = unpack(unpacker, wire, 70'001);
+  ASSERT_TRUE(got.has_value()) << got.error().why;
+  EXPECT_TRUE(*got == bytes);
+}
+
+TEST(Blocks, WhatStandsAloneIsInNobodysPrefix) {
+  Packer packer(0);
+  const std::string bytes = random_bytes(200'000);
+  EXPECT_GE(pack(packer, bytes).size(), bytes.size());
+  EXPECT_GE(pack(packer, bytes).size(), bytes.size());
+  packer.set_effort(3);
+  EXPECT_GE(pack(packer, bytes).size(), bytes.size());
+  EXPECT_LT(pack(packer, bytes).size(), 1000U);
+}
+
+TEST(Blocks, OfABlockThatIsAsItIsTheBytesCanBeTakenByOthers) {
+  Packer packer(0);
+  packer.leave_next(1);
+  const std::string bytes = random_bytes(1000);
+  std::string wire = pack(packer, bytes);
+  Unpacker unpacker;
+  std::string_view rest = std::string_view(wire).substr(0, 100);
+  const std::string head(*unpacker.take(rest));
+  ASSERT_EQ(unpacker.plain_next(), bytes.size() - head.size());
+  unpacker.skip_plain(bytes.size() - head.size() - 1);
+  rest = std::string_view(wire).substr(wire.size() - 1);
+  EXPECT_EQ(*unpacker.take(rest), bytes.substr(bytes.size() - 1));
+  EXPECT_EQ(unpacker.plain_next(), 0U);
+}
+
 TEST(Blocks, WhatDoesNotShrinkGoesAsItIs) {
   Packer packer(2);
   const std::string bytes = random_bytes(3'000'000);
   EXPECT_LT(pack(packer, bytes).size(), bytes.size() + 200);
-  packer.leave_next(2);
+  packer.leave_next(20'000);
   EXPECT_GT(pack(packer, std::string(10'000, 'x')).size(), 10'000U);
 }
 
 TEST(Blocks, BytesThatNoPackerMakesAreCorrupt) {
   const std::vector<std::string> wrong = {
       std::string(1, '\0'),                                // nothing in it
-      "\x03\x7f",                                          // one byte, packed into more than it can be
+      "\x05\x7f",                                          // one byte, packed into more than it can be
       "\xff\xff\xff\xff\xff\xff\xff",                      // a number without an end
       std::string("\x81\x80\x80\x08\x04\x00\x00\x00", 8),  // too long
-      "\x09\x04"
+      "\x11\x04"
       "abcd",  // no zstd frame
+      "\x13\x04"
+      "abcd",  // nor is that, and it stands alone
   };
   for (const std::string& bytes : wrong) {
     Unpacker unpacker;

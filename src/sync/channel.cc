@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,10 +20,15 @@ namespace {
 constexpr std::size_t buffer_size = std::size_t{128} << 10;
 constexpr std::size_t shell_noise_limit = std::size_t{64} << 10;
 constexpr std::size_t largest_to_gather = std::size_t{16} << 10;  // into one write
-constexpr std::size_t judged = std::size_t{8} << 20;              // after so many bytes the effort is chosen anew
+// After so many bytes the effort is chosen anew; to a peer that is near it is the least at first.
+constexpr std::size_t judged = std::size_t{8} << 20, judged_near = std::size_t{2} << 20;
 constexpr std::size_t usual_effort = 3, first_effort = 2, least_on_slow_line = 1;
-constexpr double slow_line = 40e6;   // bytes a second
-constexpr int left_as_they_are = 8;  // blocks, after one that did not shrink
+constexpr double slow_line = 40e6, slow_line_near = 20e6;           // bytes a second
+constexpr std::uint64_t taken_by_buffers = std::uint64_t{8} << 20;  // on a long line, however slow it is
+constexpr auto near_answers_in = std::chrono::milliseconds(25);
+constexpr std::size_t most_left = std::size_t{32} << 20;
+constexpr std::size_t least_through = std::size_t{64} << 10;
+constexpr int pipe_size = 1 << 20;
 constexpr int poll_ms = 100;
 constexpr std::uint64_t least_bytes = std::uint64_t{64} << 10;  // in pace_windows times the silence
 constexpr int pace_windows = 5;
@@ -48,6 +54,7 @@ Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::
   os::ignore_sigpipe();
   ::fcntl(in_, F_SETFL, in_flags_ | O_NONBLOCK);
   ::fcntl(out_, F_SETFL, out_flags_ | O_NONBLOCK);
+  ::fcntl(out_, F_SETPIPE_SZ, pipe_size);  // of a pipe, where that may be
 }
 
 Channel::~Channel() {
@@ -92,14 +99,24 @@ Status Channel::wait(For what) {
   }
 }
 
-Status Channel::send(std::string_view& bytes) {
-  while (!bytes.empty()) {
+Status Channel::send(std::string_view& first, std::string_view& second) {
+  while (!first.empty() || !second.empty()) {
     TRY("", check_cancelled());
-    ssize_t done = ::send(out_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (done < 0 && errno == ENOTSOCK) done = ::write(out_, bytes.data(), bytes.size());
+    iovec parts[2];
+    std::size_t count = 0;
+    for (const std::string_view part : {first, second}) {
+      if (!part.empty()) parts[count++] = {const_cast<char*>(part.data()), part.size()};
+    }
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = count;
+    ssize_t done = ::sendmsg(out_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (done < 0 && errno == ENOTSOCK) done = ::writev(out_, parts, static_cast<int>(count));
     if (done >= 0) {
-      sent_ += static_cast<std::uint64_t>(done);
-      bytes.remove_prefix(static_cast<std::size_t>(done));
+      const auto sent = static_cast<std::size_t>(done), of_first = std::min(sent, first.size());
+      sent_ += sent;
+      first.remove_prefix(of_first);
+      second.remove_prefix(sent - of_first);
     } else if (errno == EAGAIN) {
       TRY("", wait(For::writing));
     } else if (errno != EINTR) {
@@ -109,13 +126,14 @@ Status Channel::send(std::string_view& bytes) {
   return {};
 }
 
-Result<std::string_view> Channel::receive() {
+/// Never 0.
+Result<std::size_t> Channel::read_into(char* to, std::size_t limit) {
   while (true) {
-    const ssize_t got = ::read(in_, raw_.get(), buffer_size);
+    const ssize_t got = ::read(in_, to, limit);
     if (got == 0) return broken();  // why, the other program may tell on its standard error
     if (got > 0) {
       received_ += static_cast<std::uint64_t>(got);
-      return std::string_view(raw_.get(), static_cast<std::size_t>(got));
+      return static_cast<std::size_t>(got);
     }
     if (errno == EAGAIN) {
       TRY("", wait(For::reading));
@@ -125,10 +143,15 @@ Result<std::string_view> Channel::receive() {
   }
 }
 
+Result<std::string_view> Channel::receive() {
+  TRY_SET(got, "", read_into(raw_.get(), buffer_size));
+  return std::string_view(raw_.get(), got);
+}
+
 Status Channel::greet() {
   const std::string ours = std::string(greeting) + protocol_version;
-  std::string_view unsent = ours;
-  return send(unsent);
+  std::string_view unsent = ours, nothing;
+  return send(unsent, nothing);
 }
 
 Status Channel::await_greeting() {
@@ -185,21 +208,39 @@ Status Channel::flush() {
   return send_blocks(Until::none_is_left);
 }
 
-Status Channel::put_through(std::string_view bytes) {
-  if (bytes.size() < buffer_size / 8) {
-    put(bytes);
+Status Channel::put_through(Buffer bytes, std::size_t length) {
+  const std::string_view all(bytes.get(), length);
+  if (length < least_through) {
+    put(all);
     return pump();
   }
   auto done = pack_pending();
-  if (done) done = pack(bytes);
-  if (!done) put(bytes);  // a last word must not stand among them
+  std::string_view rest = all;
+  if (done && packer_.effort() > 0) {
+    done = pack(rest);
+  } else {
+    while (done && !packer_.add_whole(bytes, length)) done = send_blocks(Until::one_went);
+    if (!bytes) rest = {};
+    if (done) done = send_blocks(Until::none_is_ready);
+  }
+  put(rest);  // if it failed: a last word must not stand among them
   return done;
 }
 
-void Channel::begin_bulk() {
+Status Channel::begin_bulk() {
   in_bulk_ = true;
-  effort_ = first_effort;
-  packer_.set_effort(effort_);
+  is_answered_ = false;
+  put("Q");
+  TRY("", flush());
+  for (const auto end = Clock::now() + near_answers_in; !is_answered_ && Clock::now() < end;) {
+    pollfd wanted{in_, POLLIN, 0};
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    if (::poll(&wanted, 1, static_cast<int>(left.count()) + 1) > 0 && greeted_ && peer_spoke()) break;
+  }
+  is_near_ = is_answered_;
+  packer_.set_effort(is_near_ ? 0 : first_effort);
+  judged_at_ = Clock::now();
+  return {};
 }
 
 Status Channel::pack_pending() {
@@ -233,8 +274,7 @@ Status Channel::send_blocks(Until until) {
     }
     const auto middle = Clock::now();
     const std::size_t size = head_.size() + block_->body.size();
-    TRY("", send(head_));
-    TRY("", send(block_->body));
+    TRY("", send(head_, block_->body));
     writing_ += Clock::now() - middle;
     judge(*block_, size);
     block_.reset();
@@ -249,22 +289,30 @@ Status Channel::send_blocks(Until until) {
 /// always is: whoever seems to wait for it waits for the other end's processor, which may be this one.
 void Channel::judge(const Packer::Block& block, std::size_t sent) {
   if (!in_bulk_) return;
-  if (block.did_not_shrink) packer_.leave_next(left_as_they_are);
-  if (sent > block.length) return;
+  unshrunk_in_a_row_ = sent < block.length ? 0 : unshrunk_in_a_row_ + block.length;
+  if (block.did_not_shrink) packer_.leave_next(std::min(unshrunk_in_a_row_ / 8, most_left));
   judged_in_ += block.length;
   judged_out_ += sent;
-  if (judged_in_ < judged) return;
-  const bool is_slow = static_cast<double>(judged_out_) < slow_line * std::chrono::duration<double>(writing_).count();
-  if (!is_slow) {
-    effort_ = 0;
+  unshrunk_ += sent < block.length ? 0 : block.length;
+  if (judged_in_ < (is_near_ ? judged_near : judged)) return;
+  const auto took = Clock::now() - judged_at_;
+  const double rate = static_cast<double>(judged_out_) / std::chrono::duration<double>(took).count();
+  const bool is_fast =
+      is_near_ ? rate >= slow_line_near || writing_ < took / 2 : rate >= slow_line && sent_ > taken_by_buffers;
+  std::size_t effort = packer_.effort();
+  if (is_fast) {
+    effort = 0;
+  } else if (unshrunk_ > judged_in_ / 2) {
+    effort = std::max(effort, least_on_slow_line);
   } else if (writing_ > working_) {
-    effort_ = std::min(effort_ + 1, efforts - 1);
-  } else if (effort_ > least_on_slow_line) {
-    --effort_;
+    effort = std::min(effort + 1, efforts - 1);
+  } else if (effort > least_on_slow_line) {
+    --effort;
   }
-  packer_.set_effort(effort_);
-  judged_in_ = judged_out_ = 0;
+  packer_.set_effort(effort);
+  judged_in_ = judged_out_ = unshrunk_ = 0;
   working_ = writing_ = {};
+  judged_at_ += took;
 }
 
 /// Unpacks what was read until there is something to use; reads nothing.
@@ -287,11 +335,13 @@ Status Channel::refill() {
   return {};
 }
 
-/// The end of the stream, and bytes that make no sense, count as a word; that the peer is at work does not.
+/// The end of the stream, and bytes that make no sense, count as a word; that the peer is at work, or near, does not.
 bool Channel::peer_spoke() {
   while (true) {
     if (!decode()) return true;
-    while (rest_.starts_with('B')) rest_.remove_prefix(1);
+    for (; rest_.starts_with('B') || rest_.starts_with('P'); rest_.remove_prefix(1)) {
+      is_answered_ = is_answered_ || rest_[0] == 'P';
+    }
     if (!rest_.empty()) return true;
     if (!raw_rest_.empty()) continue;
     const ssize_t got = ::read(in_, raw_.get(), buffer_size);
@@ -309,6 +359,17 @@ Result<std::string_view> Channel::some(std::size_t limit) {
   return got;
 }
 
+Result<std::size_t> Channel::some_into(char* to, std::size_t limit) {
+  const std::size_t next = rest_.empty() && raw_rest_.empty() && greeted_ ? unpacker_.plain_next() : 0;
+  if (next == 0) {
+    TRY_SET(got, "", some(limit));
+    return got.copy(to, got.size());
+  }
+  TRY_SET(got, "", read_into(to, std::min(limit, next)));
+  unpacker_.skip_plain(got);
+  return got;
+}
+
 Result<char> Channel::byte() {
   TRY_SET(got, "", some(1));
   return got[0];
@@ -317,7 +378,7 @@ Result<char> Channel::byte() {
 Result<char> Channel::letter() {
   while (true) {
     TRY_SET(got, "", byte());
-    if (got != 'B') {
+    if (got != 'B' && got != 'P') {
       at_work_since_.reset();
       return got;
     }

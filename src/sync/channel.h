@@ -7,7 +7,8 @@
 ///   number   = LEB128, least significant group first
 ///   text     = number (its length), bytes
 ///
-/// Bytes before the greeting, and letters 'B' in place of an answer, say: still at work.
+/// Bytes before the greeting, and letters 'B' in place of an answer, say: still at work. So does 'P', which
+/// answers 'Q'.
 
 #include <chrono>
 #include <cstdint>
@@ -53,21 +54,24 @@ class Channel {
   void put_text(std::string_view text);
   Status pump();
   Status flush();
-  /// put() of much, and pump(), without a copy.
-  Status put_through(std::string_view bytes);
-  /// From now on much is written: compressing it takes as much effort as the line leaves time for.
-  void begin_bulk();
+  /// put() of a piece of a file, and pump().
+  Status put_through(Buffer bytes, std::size_t length);
+  /// From now on much is written: compressing it takes as much effort as the line leaves time for. Asks the peer, who
+  /// waits for a word, by a letter 'Q': by how soon 'P' comes, it is known whether it is near.
+  Status begin_bulk();
   /// From now on a word from the peer stops writing (as `lost`): it can only be about an error.
   void stop_writing_when_peer_speaks(bool yes) { attentive_ = yes; }
 
   /// Reading waits. A stream that ends is `lost`; a value over its limit is `corrupt`.
   Result<char> byte();
-  /// A byte that is a letter of the conversation: skips what says that the peer is still at work.
+  /// A byte that is a letter of the conversation: skips 'B' and 'P'.
   Result<char> letter();
   Result<std::uint64_t> number(std::uint64_t max);
   Result<std::string> text(std::size_t max);
   /// Between 1 and `limit` bytes, valid until the next call.
   Result<std::string_view> some(std::size_t limit);
+  /// Reads between 1 and `limit` bytes to where they belong.
+  Result<std::size_t> some_into(char* to, std::size_t limit);
 
   /// An error that follows the tag 'E'.
   void put_error(const Error& error);
@@ -89,9 +93,10 @@ class Channel {
   enum class Until { none_is_ready, one_went, none_is_left };
   Status send_blocks(Until until);
   void judge(const Packer::Block& block, std::size_t sent);
-  /// Takes from `bytes` what was sent.
-  Status send(std::string_view& bytes);
+  /// Takes from both, one after the other, what was sent.
+  Status send(std::string_view& first, std::string_view& second);
   Status refill();
+  Result<std::size_t> read_into(char* to, std::size_t limit);
   Status decode();
   bool peer_spoke();
   Result<std::string_view> receive();
@@ -110,14 +115,17 @@ class Channel {
   Clock::time_point beaten_ = Clock::now();
   std::optional<Clock::time_point> deadline_;
   bool attentive_ = false;
-  bool greeted_ = false;  ///< the peer's greeting was found
-  std::string pending_;   ///< to be packed
+  bool greeted_ = false;      ///< the peer's greeting was found
+  bool is_answered_ = false;  ///< a 'P' came
+  std::string pending_;       ///< to be packed
   Packer packer_;
   std::optional<Packer::Block> block_;  ///< that is being sent
   std::string_view head_;               ///< what is unsent of its header
-  bool in_bulk_ = false;
-  std::size_t effort_ = 0;
+  bool in_bulk_ = false, is_near_ = false;
   std::size_t judged_in_ = 0, judged_out_ = 0;  ///< bytes of the blocks since the effort was chosen
+  std::size_t unshrunk_ = 0;                    ///< of these that did not shrink
+  std::size_t unshrunk_in_a_row_ = 0;           ///< bytes, up to now
+  Clock::time_point judged_at_;                 ///< when it was chosen
   Clock::duration writing_{}, working_{};       ///< since then: waited for the line, and for blocks
   Unpacker unpacker_;
   std::unique_ptr<char[]> raw_;       ///< buffer of bytes read

@@ -117,7 +117,8 @@ class Collector {
   std::vector<Entry> passing_;      ///< folders on the way to what may be chosen
   std::vector<std::string> links_;  ///< to be settled, once it is known what comes home by itself
   std::set<std::string, std::less<>> selected_;
-  std::string grafted_;  ///< the link whose folder is being walked; empty: the tree itself
+  bool knows_files_ = false;  ///< `selected_` has the files, too: only for links they are looked for
+  std::string grafted_;       ///< the link whose folder is being walked; empty: the tree itself
   std::vector<std::string> older_;
   std::optional<std::set<std::uint64_t>> written_;  ///< inodes that are open for writing; looked up once
   std::string buffer_;

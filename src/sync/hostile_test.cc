@@ -178,19 +178,27 @@ TEST(HostileSender, MoreBytesThanAnnouncedAreCorruptAndLeaveNothing) {
   EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{});
 }
 
-TEST(HostileSender, AWrongHashIsCorruptAndTheOldFileStays) {
+TEST(HostileSender, AHashThatIsWrongTwiceIsCorruptAndTheOldFileStays) {
   const os::TempDir temp;
   write(temp.path() / "to" / "a", "old");
   const auto got = receive_from(temp.path() / "to", [](Channel& channel) {
     put_list(channel, {file("a")});
-    begin_file(channel, 0, 7);
-    put_data(channel, "c0ntent");
-    channel.put_number(0);
-    channel.put("k");
-    channel.put_text(sha256("content"));
+    for (int round = 0; round < 2; ++round) {
+      ASSERT_EQ(channel.letter(), 'W');
+      ASSERT_EQ(channel.number(10), 1U);
+      ASSERT_EQ(channel.number(10), 0U);
+      begin_file(channel, 0, 7);
+      put_data(channel, "c0ntent");
+      channel.put_number(0);
+      channel.put("k");
+      channel.put_text(sha256("content"));
+      channel.put("Z");
+      put_notes(channel, {});
+      ASSERT_OK(channel.flush());
+    }
   });
   ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().kind, Kind::corrupt);
+  EXPECT_EQ(got.error().kind, Kind::corrupt) << describe(got.error());
   EXPECT_EQ(read(temp.path() / "to" / "a"), "old");
   EXPECT_EQ(listing(temp.path() / "to"), std::vector<std::string>{"a"});
 }

@@ -11,7 +11,8 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::uint64_t most_waiting = std::uint64_t{16} << 20;
+constexpr std::uint64_t most_waiting = std::uint64_t{8} << 20;
+constexpr std::uint64_t cost_of_a_step = 512;  // of memory, besides its bytes, with its part of the file's
 constexpr std::size_t read_size = std::size_t{256} << 10;
 constexpr unsigned most_workers = 4;
 constexpr auto between_looks = std::chrono::milliseconds(100);
@@ -26,6 +27,8 @@ Status write_at(int fd, std::string_view bytes, std::uint64_t offset) {
   }
   return {};
 }
+
+std::uint64_t memory_of(const Intake::Step& step) { return cost_of_a_step + (step.bytes ? step.length : 0); }
 
 }  // namespace
 
@@ -218,7 +221,7 @@ void Intake::give(const Handle& file, std::vector<Step>& steps) {
   {
     const std::lock_guard hold(mutex_);
     for (Step& step : steps) {
-      held_ += step.bytes ? step.length : 0;
+      held_ += memory_of(step);
       file->steps.push_back(std::move(step));
     }
     steps.clear();
@@ -241,16 +244,16 @@ void Intake::work(int number, Root root) {
     while (!file->steps.empty() && !stop_) {
       auto steps = std::exchange(file->steps, {});
       hold.unlock();
-      std::uint64_t bytes = 0;
+      std::uint64_t memory = 0;
       for (Step& step : steps) {
-        bytes += step.bytes ? step.length : 0;
+        memory += memory_of(step);
         auto taken = worker.take(*file, step);
         if (!taken) fail_with(std::move(taken).error());
         if (stop_) break;
       }
       steps.clear();
       hold.lock();
-      held_ -= bytes;
+      held_ -= memory;
       done_.notify_one();
     }
     file->is_scheduled = false;

@@ -30,12 +30,12 @@ class Intake {
     std::vector<Entry> copies;  ///< to have the same content if it is the listed one
     std::vector<std::size_t> copy_indexes;
     std::string base, base_part;  ///< path in the tree, or name of a part, that same pieces come from; empty: none
-    bool is_optional = false;     ///< it is no error, if it turns out to be another content than expected
+    bool is_optional = false;     ///< it is no error, if it turns out to be another content than announced
   };
   struct Step {
     enum class Is { data, hole, same, stored, keep, drop } is = Is::data;
     std::uint64_t length = 0, offset = 0;
-    std::unique_ptr<char[]> bytes;
+    Buffer bytes;
     std::string sha256;  ///< keep
   };
   /// What became of an arrival that was to be kept.
@@ -83,7 +83,7 @@ class Intake {
   std::mutex mutex_;
   std::condition_variable given_, done_;
   std::deque<Handle> ready_;  ///< files with steps that nobody works on
-  std::uint64_t held_ = 0;    ///< bytes given and not written
+  std::uint64_t held_ = 0;    ///< memory of what was given and not done
   std::size_t busy_ = 0;      ///< workers that work
   std::atomic<bool> stop_{false};
   std::optional<Error> error_;

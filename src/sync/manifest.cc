@@ -84,7 +84,10 @@ Result<Entry> read_entry(Channel& channel) {
 
 bool is_temp(std::string_view path) { return path.starts_with(temp_prefix); }
 
-Status check_entry(const std::vector<Entry>& before, const Entry& next) {
+namespace {
+
+/// Whether `next` may follow in a list of which `last` is the last path, or empty.
+Status check_follows(std::string_view last, const Entry& next) {
   const std::string& path = next.path;
   if (path.find('\0') != std::string::npos) return bad("a path with a zero byte", path);
   if (!clean_components(path)) return bad("not a clean relative path", path);
@@ -94,18 +97,31 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next) {
                 "nothing was changed; put the deep folders into one archive there, then try again");
   }
   if (is_temp(path)) return bad("a name that the receiver keeps for itself", path);
-  if (!before.empty() && before.back().path == path) return bad("a path that comes twice", path);
-  if (!before.empty() && before.back().path > path) return bad("the list is not sorted", path);
+  if (last == path) return bad("a path that comes twice", path);
+  if (last > path) return bad("the list is not sorted", path);
   if (next.type == Type::link && (next.target.empty() || next.target.str().find('\0') != std::string::npos)) {
     return bad("a link without a usable target", path);
   }
-  const std::string_view parent = split_last(path).first;
+  return {};
+}
+
+/// By what its folder is, if that is in the list.
+Status check_below(std::optional<Type> folder, const std::string& path) {
+  if (!folder) return bad("its folder is not in the list", path);
+  if (*folder != Type::folder) return bad("it lies below something that is no folder", path);
+  return {};
+}
+
+}  // namespace
+
+Status check_entry(const std::vector<Entry>& before, const Entry& next) {
+  TRY("", check_follows(before.empty() ? std::string_view() : before.back().path, next));
+  const std::string_view parent = split_last(next.path).first;
   if (parent.empty()) return {};
   const auto found = std::lower_bound(before.begin(), before.end(), parent,
                                       [](const Entry& entry, std::string_view wanted) { return entry.path < wanted; });
-  if (found == before.end() || found->path != parent) return bad("its folder is not in the list", path);
-  if (found->type != Type::folder) return bad("it lies below something that is no folder", path);
-  return {};
+  const bool is_there = found != before.end() && found->path == parent;
+  return check_below(is_there ? std::optional(found->type) : std::nullopt, next.path);
 }
 
 void put_mtime(Channel& channel, std::int64_t mtime_ns) {
@@ -146,19 +162,25 @@ Status put_manifest(Channel& channel, const std::vector<Entry>& entries) {
   return {};
 }
 
-Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes) {
+Result<List> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes) {
   TRY_SET(count, "", channel.number(std::numeric_limits<std::uint64_t>::max()));
   if (count > most_entries) return too_long(fmt::format("it has {} entries", count), most_entries);
-  std::vector<Entry> entries;
+  List list;
+  std::string last;
   std::uint64_t bytes = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
     TRY_SET(entry, "", read_entry(channel));
-    TRY("", check_entry(entries, entry));
+    TRY("", check_follows(last, entry));
+    if (const std::string_view parent = split_last(entry.path).first; !parent.empty()) {
+      const std::size_t found = list.find(parent);
+      TRY("", check_below(found < list.size() ? std::optional(list.type(found)) : std::nullopt, entry.path));
+    }
     bytes += entry.path.size() + entry.target.size();
     if (bytes > most_bytes) return too_long(fmt::format("it has {} bytes of names", bytes), most_bytes);
-    entries.push_back(std::move(entry));
+    list.add(entry);
+    last = std::move(entry.path);
   }
-  return entries;
+  return list;
 }
 
 Status put_sparse(Channel& channel, const std::vector<std::pair<std::size_t, std::uint64_t>>& sparse) {

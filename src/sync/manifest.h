@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sync/channel.h"
+#include "sync/list.h"
 #include "sync/sync.h"
 
 namespace ferry::sync {
@@ -30,7 +31,7 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next);
 /// unsettled), path, mode, mtime (zigzag), then size and SHA-256 of a file (not of an unsettled one) or target of a
 /// link.
 Status put_manifest(Channel& channel, const std::vector<Entry>& entries);
-Result<std::vector<Entry>> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes);
+Result<List> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes);
 
 /// The files of the list that have holes, by index, with the bytes they take on a disk: number (of them), then distance
 /// from the last, and bytes, of each.

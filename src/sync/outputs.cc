@@ -34,6 +34,10 @@ bool is_of_others(std::string_view name) {
 
 Result<Tree> Collector::run() {
   TRY("", walk(""));
+  knows_files_ = !links_.empty();
+  for (const Entry& entry : tree_.entries) {
+    if (knows_files_) selected_.insert(entry.path);
+  }
   // A link that is followed may bring others.
   for (std::size_t i = 0; i < links_.size(); ++i) {
     const std::string path = links_[i];
@@ -113,7 +117,7 @@ Status Collector::add(Entry entry) {
   if (tree_.entries.size() >= ReceiveOptions{}.most_entries)
     return fail(Kind::bad_input, fmt::format("there are more than {} files", tree_.entries.size()), {},
                 "put them into an archive there");
-  selected_.insert(entry.path);
+  if (knows_files_ || entry.type != Type::file) selected_.insert(entry.path);
   // Below a folder that went over, what was made leads to it.
   if (all_made_) {
     for (auto up = split_last(entry.path).first; !up.empty(); up = split_last(up).first) {

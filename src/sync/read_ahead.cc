@@ -13,10 +13,15 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::uint64_t most_ahead = std::uint64_t{24} << 20;
-constexpr std::size_t piece_size = std::size_t{256} << 10;
+constexpr std::uint64_t most_ahead = std::uint64_t{8} << 20;
+constexpr std::uint64_t batch_bytes = std::uint64_t{64} << 10;  // of small files
+constexpr std::size_t batch_files = 32;
 constexpr int most_readings = 5;
-constexpr std::uint64_t longest_same = std::uint64_t{256} << 20;  // the receiver hears of it while the rest is read
+constexpr std::uint64_t longest_same = std::uint64_t{32} << 20;  // the receiver hears of it while the rest is read
+
+const Known nothing_known;
+
+std::uint64_t memory_of(const Piece& piece) { return sizeof(Piece) + (piece.bytes ? piece.length : 0); }
 
 }  // namespace
 
@@ -44,19 +49,18 @@ ReadAhead::~ReadAhead() {
 std::optional<Piece> ReadAhead::next(std::chrono::milliseconds limit) {
   std::unique_lock hold(mutex_);
   if (ended_) {
-    slots_.pop_front();
-    ++current_;
+    if (++current_ == slots_.front()->end) {
+      slots_.pop_front();
+      if (waiting_ > 0) taken_.notify_all();  // whose slot has become the first may go on
+    }
     ended_ = false;
-    taken_.notify_all();  // whose file has become the current one may go on
   }
   if (done()) return {};
   if (!given_.wait_for(hold, limit, [&] { return !slots_.empty() && !slots_.front()->pieces.empty(); })) return {};
   Piece piece = std::move(slots_.front()->pieces.front());
   slots_.front()->pieces.pop_front();
-  if (piece.bytes) {
-    held_ -= piece.length;
-    taken_.notify_all();
-  }
+  held_ -= memory_of(piece);
+  if (waiting_ > 0) taken_.notify_all();
   using Is = Piece::Is;
   ended_ = piece.is == Is::whole || piece.is == Is::broken || piece.is == Is::absent || piece.is == Is::unlike;
   return piece;
@@ -65,59 +69,105 @@ std::optional<Piece> ReadAhead::next(std::chrono::milliseconds limit) {
 /// Waits until there is room: for the file that is sent now there always is, when nothing of it is left to be sent.
 /// False if all is to stop.
 bool ReadAhead::give(Slot& slot, std::vector<Piece>& pieces) {
-  std::uint64_t bytes = 0;
-  for (const Piece& piece : pieces) bytes += piece.bytes ? piece.length : 0;
+  std::uint64_t memory = 0;
+  for (const Piece& piece : pieces) memory += memory_of(piece);
   std::unique_lock hold(mutex_);
+  ++waiting_;
   taken_.wait(hold, [&] {
-    return stop_ || held_ + bytes <= most_ahead || (slots_.front().get() == &slot && slot.pieces.empty());
+    return stop_ || held_ + memory <= most_ahead || (slots_.front().get() == &slot && slot.pieces.empty());
   });
-  held_ += bytes;
+  --waiting_;
+  held_ += memory;
+  const bool was_empty = slot.pieces.empty();
   for (Piece& piece : pieces) slot.pieces.push_back(std::move(piece));
   pieces.clear();
-  if (slots_.front().get() == &slot) given_.notify_one();
+  if (was_empty && slots_.front().get() == &slot) given_.notify_one();
   return !stop_;
 }
 
+/// Null if there is no more to be read.
+ReadAhead::Slot* ReadAhead::take_slot() {
+  std::unique_lock hold(mutex_);
+  ++waiting_;
+  taken_.wait(hold, [&] { return stop_ || begun_ == wanted_.size() || held_ < most_ahead; });
+  --waiting_;
+  if (stop_ || begun_ == wanted_.size()) return nullptr;
+  auto slot = std::make_unique<Slot>();
+  slot->begin = begun_;
+  std::uint64_t bytes = 0;
+  do {
+    bytes += entries_[wanted_[begun_++].index].size;
+  } while (begun_ < wanted_.size() && begun_ - slot->begin < batch_files &&
+           bytes + entries_[wanted_[begun_].index].size <= batch_bytes);
+  slot->end = begun_;
+  slots_.push_back(std::move(slot));
+  return slots_.back().get();
+}
+
+/// Of a slot, until it is worth to be given.
+class ReadAhead::Gathered {
+ public:
+  Gathered(ReadAhead& ahead, Slot& slot) : ahead_(ahead), slot_(slot) {}
+  std::vector<Piece>& pieces() { return pieces_; }
+  /// False if all is to stop.
+  bool add(Piece piece) {
+    length_ += piece.bytes ? piece.length : 0;
+    pieces_.push_back(std::move(piece));
+    return length_ < piece_size || give();
+  }
+  bool give() {
+    length_ = 0;
+    return ahead_.give(slot_, pieces_);
+  }
+
+ private:
+  ReadAhead& ahead_;
+  Slot& slot_;
+  std::vector<Piece> pieces_;
+  std::uint64_t length_ = 0;
+};
+
 void ReadAhead::work(Root root) {
-  while (true) {
-    Slot* slot = nullptr;
-    std::size_t which = 0;
-    {
-      std::unique_lock hold(mutex_);
-      taken_.wait(hold, [&] { return stop_ || begun_ == wanted_.size() || held_ < most_ahead; });
-      if (stop_ || begun_ == wanted_.size()) return;
-      which = begun_++;
-      slots_.push_back(std::make_unique<Slot>());
-      slot = slots_.back().get();
+  while (Slot* slot = take_slot()) {
+    Gathered gathered(*this, *slot);
+    for (std::size_t i = slot->begin; i < slot->end; ++i) {
+      if (!read(root, wanted_[i], gathered)) return;
     }
-    read(root, wanted_[which], *slot);
+    if (!gathered.give()) return;
   }
 }
 
 /// One file's content, once.
 class ReadAhead::Reading {
  public:
-  Reading(ReadAhead& ahead, Slot& slot, const Wanted& wanted, int fd, const Standing& marks)
-      : ahead_(ahead), slot_(slot), wanted_(wanted), fd_(fd), marks_(marks) {}
+  Reading(ReadAhead& ahead, Gathered& gathered, const Wanted& wanted, int fd, const Standing& marks, bool is_trusted)
+      : ahead_(ahead),
+        gathered_(gathered),
+        wanted_(wanted),
+        known_(wanted.known ? *wanted.known : nothing_known),
+        fd_(fd),
+        marks_(marks),
+        is_trusted_(is_trusted) {}
 
   /// False if all is to stop.
   Result<bool> run() {
     Piece begin{.is = Piece::Is::begin};
     begin.marks = marks_;
-    pieces_.push_back(std::move(begin));
+    add(std::move(begin));
     const bool sparse = marks_.allocated < marks_.size;
-    if (!wanted_.chunks.empty() && !sparse) {
+    if (!known_.chunks.empty() && !sparse) {
       TRY("", by_chunks());
     } else {
-      if (wanted_.beginning > 0) TRY("", continue_beginning());
+      if (known_.beginning > 0) TRY("", continue_beginning());
       if (!unlike_ && !stopped_) TRY("", sparse ? with_holes() : data_to(marks_.size));
     }
     return !stopped_;
   }
   bool unlike() const { return unlike_; }
   std::uint64_t size() const { return at_; }
-  std::string finish() { return hash_.finish(); }
-  std::vector<Piece>& pieces() { return pieces_; }
+  std::string finish() {
+    return is_trusted_ ? std::string(std::string_view(ahead_.entries_[wanted_.index].sha256)) : hash_.finish();
+  }
 
  private:
   /// Between 1 and `limit` bytes, or fewer at the end of the file.
@@ -126,30 +176,24 @@ class ReadAhead::Reading {
       const ssize_t got = ::pread(fd_, to, limit, static_cast<off_t>(at_));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fail_errno("read");
-      hash_.add({to, static_cast<std::size_t>(got)});
+      if (!is_trusted_ || at_ < known_.beginning) hash_.add({to, static_cast<std::size_t>(got)});
       at_ += static_cast<std::uint64_t>(got);
       return static_cast<std::size_t>(got);
     }
   }
 
-  void add_data(std::unique_ptr<char[]> bytes, std::size_t length) {
+  void add(Piece piece) { stopped_ = !gathered_.add(std::move(piece)) || stopped_; }
+  void add_data(Buffer bytes, std::size_t length) {
     Piece piece{.is = Piece::Is::data, .length = length};
     piece.bytes = std::move(bytes);
-    pieces_.push_back(std::move(piece));
-    gathered_ += length;
-    note_read();
-  }
-  void note_read() {
     if (ahead_.settings_.while_reading) ahead_.settings_.while_reading(ahead_.entries_[wanted_.index].path);
-    if (gathered_ < piece_size) return;
-    stopped_ = !ahead_.give(slot_, pieces_);
-    gathered_ = 0;
+    add(std::move(piece));
   }
 
   Status data_to(std::uint64_t end) {
     while (at_ < end && !stopped_) {
       const std::size_t limit = std::min<std::uint64_t>(piece_size, end - at_);
-      auto bytes = std::make_unique_for_overwrite<char[]>(limit);
+      auto bytes = make_buffer(limit);
       TRY_SET(got, "", read_some(bytes.get(), limit));
       if (got == 0) break;
       add_data(std::move(bytes), got);
@@ -173,44 +217,44 @@ class ReadAhead::Reading {
     return {};
   }
   void skip_hole(std::uint64_t length) {
-    add_zeros(hash_, length, [this] { return stopped_ = ahead_.is_stopping(); });
+    if (!is_trusted_) add_zeros(hash_, length, [this] { return stopped_ = ahead_.is_stopping(); });
     at_ += length;
-    pieces_.push_back(Piece{.is = Piece::Is::hole, .length = length});
+    add(Piece{.is = Piece::Is::hole, .length = length});
   }
 
   /// Reads what the receiver may have.
   Status continue_beginning() {
     unlike_ = true;
-    if (wanted_.beginning > marks_.size) return {};
+    if (known_.beginning > marks_.size) return {};
     const auto buffer = std::make_unique_for_overwrite<char[]>(piece_size);
-    while (at_ < wanted_.beginning) {
-      TRY_SET(got, "", read_some(buffer.get(), std::min<std::uint64_t>(piece_size, wanted_.beginning - at_)));
+    while (at_ < known_.beginning) {
+      TRY_SET(got, "", read_some(buffer.get(), std::min<std::uint64_t>(piece_size, known_.beginning - at_)));
       if (got == 0) return {};
       stopped_ = ahead_.is_stopping();
       if (stopped_) return {};
     }
-    if (hash_.so_far() != wanted_.beginning_sha256) return {};
+    if (hash_.so_far() != known_.beginning_sha256) return {};
     unlike_ = false;
-    pieces_.push_back(Piece{.is = Piece::Is::same, .length = wanted_.beginning});
+    add(Piece{.is = Piece::Is::same, .length = known_.beginning});
     return {};
   }
 
   Status by_chunks() {
     std::map<ChunkId, std::pair<std::uint64_t, std::uint32_t>> known;
     std::uint64_t offset = 0;
-    for (const Chunk& chunk : wanted_.chunks) {
+    for (const Chunk& chunk : known_.chunks) {
       known.try_emplace(chunk.id, offset, chunk.length);
       offset += chunk.length;
     }
     const auto read = each_chunk(fd_, 0, [&](std::string_view bytes) -> Status {
       bytes = bytes.substr(0, marks_.size - at_);  // what it grew by is not of this reading
-      hash_.add(bytes);
+      if (!is_trusted_) hash_.add(bytes);
       at_ += bytes.size();
       const auto found = known.find(chunk_id(bytes));
       if (found != known.end() && found->second.second == bytes.size()) {
         add_same(found->second.first, bytes.size());
       } else if (!bytes.empty()) {
-        auto copy = std::make_unique_for_overwrite<char[]>(bytes.size());
+        auto copy = make_buffer(bytes.size());
         bytes.copy(copy.get(), bytes.size());
         add_data(std::move(copy), bytes.size());
       }
@@ -221,25 +265,25 @@ class ReadAhead::Reading {
     return stopped_ || at_ == marks_.size ? Status() : read;
   }
   void add_same(std::uint64_t offset, std::uint64_t length) {
-    if (!pieces_.empty() && pieces_.back().is == Piece::Is::same &&
-        pieces_.back().offset + pieces_.back().length == offset && pieces_.back().length < longest_same) {
-      pieces_.back().length += length;
+    auto& pieces = gathered_.pieces();
+    if (!pieces.empty() && pieces.back().is == Piece::Is::same &&
+        pieces.back().offset + pieces.back().length == offset) {
+      pieces.back().length += length;
+      if (pieces.back().length >= longest_same) stopped_ = !gathered_.give() || stopped_;
       return;
     }
-    pieces_.push_back(Piece{.is = Piece::Is::same, .length = length, .offset = offset});
-    gathered_ += piece_size;
-    note_read();
+    add(Piece{.is = Piece::Is::same, .length = length, .offset = offset});
   }
 
   ReadAhead& ahead_;
-  Slot& slot_;
+  Gathered& gathered_;
   const Wanted& wanted_;
+  const Known& known_;
   const int fd_;
   const Standing marks_;
+  const bool is_trusted_;  ///< it has the listed content
   Sha256 hash_;
   std::uint64_t at_ = 0;
-  std::size_t gathered_ = 0;
-  std::vector<Piece> pieces_;
   bool unlike_ = false, stopped_ = false;
 };
 
@@ -248,40 +292,41 @@ bool ReadAhead::is_stopping() {
   return stop_;
 }
 
-void ReadAhead::read(Root& root, const Wanted& wanted, Slot& slot) {
-  std::vector<Piece> last;
-  const auto give = [&](Piece::Is is, Error error = {}) {
+/// False if all is to stop.
+bool ReadAhead::read(Root& root, const Wanted& wanted, Gathered& gathered) {
+  const auto add = [&](Piece::Is is, Error error = {}) {
     Piece piece{.is = is};
     piece.error = std::move(error);
-    last.push_back(std::move(piece));
-    return this->give(slot, last);
+    return gathered.add(std::move(piece));
   };
   const Entry& entry = entries_[wanted.index];
   for (int attempt = 1;; ++attempt) {
     auto file = root.open_file(entry.path);
     auto marks = file ? standing_of(file->get()) : tl::unexpected<Error>(file.error());
-    if (!marks) return (void)give(Piece::Is::absent, marks.error());
-    Reading reading(*this, slot, wanted, file->get(), *marks);
+    if (!marks) return add(Piece::Is::absent, marks.error());
+    const bool as_listed = marks->size == entry.size && marks->mtime_ns == entry.mtime_ns;
+    const bool is_trusted = settings_.trusts_list && attempt == 1 && as_listed && !entry.sha256.empty();
+    Reading reading(*this, gathered, wanted, file->get(), *marks, is_trusted);
     const auto read = reading.run();
-    if (read && !*read) return;
-    if (reading.unlike()) return (void)give(Piece::Is::unlike);
-    last = std::move(reading.pieces());
-    if (!read) return (void)give(Piece::Is::broken, read.error());
+    if (read && !*read) return false;
+    if (reading.unlike()) {
+      gathered.pieces().pop_back();  // the beginning
+      return add(Piece::Is::unlike);
+    }
+    if (!read) return add(Piece::Is::broken, read.error());
     const auto after = standing_of(file->get());
     const std::string sha256 = reading.finish();
     // Other content under the marks it was listed with: someone writes between two ticks of the file clock.
     // Look again.
-    const bool surprising =
-        attempt == 1 && sha256 != entry.sha256 && marks->size == entry.size && marks->mtime_ns == entry.mtime_ns;
+    const bool surprising = attempt == 1 && sha256 != entry.sha256 && as_listed;
     const bool good = after && reading.size() == marks->size && untouched(*marks, *after) && !surprising;
     if (good || attempt == most_readings) {
       Piece whole{.is = Piece::Is::whole, .length = reading.size()};
       whole.sha256 = sha256;
       whole.restless = !good;
-      last.push_back(std::move(whole));
-      return (void)this->give(slot, last);
+      return gathered.add(std::move(whole));
     }
-    if (!give(Piece::Is::again)) return;
+    if (!add(Piece::Is::again) || !gathered.give()) return false;
   }
 }
 

@@ -12,20 +12,24 @@
 #include <thread>
 #include <vector>
 
+#include "sync/buffer.h"
 #include "sync/chunker.h"
 #include "sync/root.h"
 #include "sync/sync.h"
 
 namespace ferry::sync {
 
-/// A file that the receiver asked for, and what it has of it.
-struct Wanted {
-  std::size_t index = 0;  ///< in the list
+/// What the receiver has of a file that it asked for.
+struct Known {
   /// A file of which this one may be a continuation: so many bytes with that SHA-256. 0: none.
   std::uint64_t beginning = 0;
   std::string beginning_sha256;
   /// The chunks of a file that has much in common with this one, in their order. Empty: none.
   std::vector<Chunk> chunks;
+};
+struct Wanted {
+  std::size_t index = 0;         ///< in the list
+  std::unique_ptr<Known> known;  ///< null: nothing
 };
 
 /// What becomes known of a file, in this order: begin, then data, hole and same, then whole, again (and then begin) or
@@ -43,7 +47,7 @@ struct Piece {
     unlike,  ///< it does not begin with what the receiver has
   } is = Is::begin;
   std::uint64_t length = 0, offset = 0;
-  std::unique_ptr<char[]> bytes;
+  Buffer bytes;
   Standing marks;
   std::string sha256;
   bool restless = false;
@@ -55,6 +59,9 @@ class ReadAhead {
  public:
   struct Settings {
     unsigned threads = 1;
+    /// A file with the size and time that it was listed with has the listed content: it is not hashed again. (If it has
+    /// another one after all, the receiver finds that, and asks again.)
+    bool trusts_list = false;
     /// Called by a reading thread after each piece was read; may be empty. For tests.
     std::function<void(std::string_view path)> while_reading;
   };
@@ -74,14 +81,18 @@ class ReadAhead {
   bool done() const { return current_ == wanted_.size(); }
 
  private:
+  /// Files that one thread reads, one after the other: a large one, or several small ones.
   struct Slot {
+    std::size_t begin = 0, end = 0;  ///< of those that are wanted
     std::deque<Piece> pieces;
   };
+  class Gathered;
   class Reading;
   void work(Root root);
+  Slot* take_slot();
   bool is_stopping();
   bool give(Slot& slot, std::vector<Piece>& pieces);
-  void read(Root& root, const Wanted& wanted, Slot& slot);
+  bool read(Root& root, const Wanted& wanted, Gathered& gathered);
 
   const Root& root_;
   const std::vector<Entry>& entries_;
@@ -89,11 +100,12 @@ class ReadAhead {
   const Settings settings_;
   std::mutex mutex_;
   std::condition_variable given_, taken_;
-  std::deque<std::unique_ptr<Slot>> slots_;  ///< of the files that are or were being read, the current one first
+  std::deque<std::unique_ptr<Slot>> slots_;  ///< that are or were being read, the first with the current file
   std::size_t begun_ = 0;                    ///< files that were begun to be read
   std::size_t current_ = 0;                  ///< the file whose pieces are taken
   bool ended_ = false;                       ///< its last piece was taken
-  std::uint64_t held_ = 0;                   ///< bytes read and not taken
+  std::uint64_t held_ = 0;                   ///< memory of what was read and not taken
+  unsigned waiting_ = 0;                     ///< threads, until something is taken
   bool stop_ = false;
   std::vector<std::thread> threads_;  // the last: they use the others
 };

@@ -92,25 +92,30 @@ Status Receiver::read_list() {
   entries_ = std::move(entries);
   TRY_SET(sparse, "", read_sparse(channel_, entries_.size()));
   sparse_ = std::move(sparse);
-  mtimes_.resize(entries_.size());
   fates_.resize(entries_.size(), Fate::stays);
   return {};
 }
 
 Status Receiver::compare() {
   std::uint64_t replaced = 0;
-  std::vector<std::size_t> missing;
+  std::vector<std::uint32_t> missing;
+  std::string absent;  // a folder, with "/": nothing that lies in it is looked for
+  Entry entry;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     TRY("", channel_.beat());
-    const Entry& entry = entries_[i];
+    entries_.get(i, entry);
     if (entry.unsettled) continue;  // what is here of it stays
+    const bool is_absent = !absent.empty() && entry.path.starts_with(absent);
+    if (is_absent && entry.type == Type::file) missing.push_back(static_cast<std::uint32_t>(i));
+    if (is_absent) continue;
     const auto now = root_->look(entry.path);
     if (now) TRY("", placer_->check(entry, *now));
     if (!now && now.error().kind != Kind::not_found) return tl::unexpected(now.error());
+    if (!now && entry.type == Type::folder) absent = entry.path + "/";
     if (entry.type != Type::file) continue;
-    TRY_SET(here, "", stands_here(i));
+    TRY_SET(here, "", now ? stands_here(i, entry, *now) : Result<bool>(false));
     if (here) continue;
-    missing.push_back(i);
+    missing.push_back(static_cast<std::uint32_t>(i));
     if (now && now->is == Standing::Is::file) replaced += now->size;
   }
   TRY("", check_space(missing, replaced));
@@ -119,27 +124,39 @@ Status Receiver::compare() {
   return {};
 }
 
-Result<bool> Receiver::stands_here(std::size_t index) {
-  const Entry& entry = entries_[index];
-  const auto now = root_->look(entry.path);
-  if (!now || now->is != Standing::Is::file || now->size != entry.size) return false;
-  mtimes_[index] = now->mtime_ns;
-  if (const auto known = before_.hash_of(entry.path, *now)) return *known == entry.sha256;
+/// Times are as they were set, but where the file system keeps coarser ones.
+void Receiver::note_mtime(std::size_t index, std::int64_t mtime_ns) {
+  if (mtime_ns != entries_.mtime_ns(index)) {
+    mtimes_[index] = mtime_ns;
+  } else if (!mtimes_.empty()) {
+    mtimes_.erase(index);
+  }
+}
+
+std::int64_t Receiver::mtime_of(std::size_t index, const Entry& entry) const {
+  const auto other = mtimes_.find(index);
+  return other == mtimes_.end() ? entry.mtime_ns : other->second;
+}
+
+Result<bool> Receiver::stands_here(std::size_t index, const Entry& entry, const Standing& now) {
+  if (now.is != Standing::Is::file || now.size != entry.size) return false;
+  note_mtime(index, now.mtime_ns);
+  if (const auto known = before_.hash_of(entry.path, now)) return *known == entry.sha256;
   const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
-  mtimes_[index] = hashed->marks.mtime_ns;
+  note_mtime(index, hashed->marks.mtime_ns);
   changed_ = true;  // it may come from a sync that was cut off before it was on disk
   return true;
 }
 
-Status Receiver::check_space(const std::vector<std::size_t>& missing, std::uint64_t replaced) {
+Status Receiver::check_space(const std::vector<std::uint32_t>& missing, std::uint64_t replaced) {
   std::uint64_t wanted = 0;
   auto sparse = sparse_.begin();
-  for (const std::size_t index : missing) {
+  for (const std::uint32_t index : missing) {
     while (sparse != sparse_.end() && sparse->first < index) ++sparse;
     const bool has_holes = sparse != sparse_.end() && sparse->first == index;
-    wanted += has_holes ? std::min(sparse->second, entries_[index].size) : entries_[index].size;
+    wanted += has_holes ? std::min(sparse->second, entries_.bytes(index)) : entries_.bytes(index);
   }
   const std::uint64_t free = os::free_space(root_path_);
   if (wanted <= replaced || wanted - replaced <= free) return {};
@@ -150,31 +167,32 @@ Status Receiver::check_space(const std::vector<std::size_t>& missing, std::uint6
 }
 
 /// Remembers what is about to be placed, so that it counts as received even if we are killed in the middle.
-void Receiver::note_intents(const std::vector<std::size_t>& missing) {
-  for (const std::size_t index : missing) {
-    const Entry& entry = entries_[index];
+void Receiver::note_intents(const std::vector<std::uint32_t>& missing) {
+  Entry entry;
+  for (const std::uint32_t index : missing) {
+    entries_.get(index, entry);
     now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
   }
-  for (const Entry& entry : entries_) {
-    if (entry.type == Type::folder) now_.note(entry.path, Record{.type = Type::folder});
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_.type(i) == Type::folder) now_.note(entries_.path(i), Record{.type = Type::folder});
   }
   if (!missing.empty()) (void)now_.save(options_.state_file);
 }
 
 Status Receiver::make_folders() {
-  for (const Entry& entry : entries_) {
-    if (entry.type != Type::folder) continue;
-    TRY_SET(made, "", placer_->make_folder(entry));
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_.type(i) != Type::folder) continue;
+    TRY_SET(made, "", placer_->make_folder(entries_[i]));
     changed_ = changed_ || made;
   }
   return {};
 }
 
 Status Receiver::make_links() {
-  for (const Entry& entry : entries_) {
-    if (entry.type != Type::link) continue;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_.type(i) != Type::link) continue;
     TRY("", channel_.check_cancelled());
-    TRY_SET(made, "", placer_->make_link(entry));
+    TRY_SET(made, "", placer_->make_link(entries_[i]));
     changed_ = changed_ || made;
   }
   return {};
@@ -183,10 +201,14 @@ Status Receiver::make_links() {
 Status Receiver::remove_old() {
   if (!options_.mirror) return {};
   std::vector<std::pair<std::string, Type>> gone;
-  auto listed = entries_.begin();
+  std::size_t next = 0;
+  Entry listed;
+  if (entries_.size() > 0) entries_.get(0, listed);
   TRY("", before_.each([&](std::string_view path, const Record& record) -> Status {
-    while (listed != entries_.end() && listed->path < path) ++listed;
-    if (listed == entries_.end() || listed->path != path) gone.emplace_back(path, record.type);
+    while (next < entries_.size() && listed.path < path) {
+      if (++next < entries_.size()) entries_.get(next, listed);
+    }
+    if (next == entries_.size() || listed.path != path) gone.emplace_back(path, record.type);
     return {};
   }));
   for (auto old = gone.rbegin(); old != gone.rend(); ++old) {
@@ -200,24 +222,30 @@ Status Receiver::remove_old() {
 }
 
 Status Receiver::settle() {
+  Entry entry;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (entries_[i].type == Type::file) TRY("", settle_file(i));
-    if (entries_[i].type != Type::link) continue;
-    TRY_SET(at, "", root_->place(entries_[i].path));
-    (void)set_mtime(at.folder, at.name, entries_[i].mtime_ns);  // some file systems keep no times for links
-    now_.note(entries_[i].path, Record{.type = Type::link, .sha256 = sha256(entries_[i].target)});
+    if (entries_.type(i) == Type::folder) continue;
+    entries_.get(i, entry);
+    if (entry.type == Type::file) TRY("", settle_file(i, entry));
+    if (entry.type == Type::link) settle_link(entry);
   }
-  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
-    if (entry->type == Type::folder) settle_folder(*entry);
+  for (std::size_t i = entries_.size(); i > 0; --i) {
+    if (entries_.type(i - 1) == Type::folder) settle_folder(entries_[i - 1]);
   }
   return {};
 }
 
-Status Receiver::settle_file(std::size_t index) {
-  const Entry& entry = entries_[index];
+void Receiver::settle_link(const Entry& entry) {
+  // Some file systems keep no times for links.
+  if (const auto at = root_->place(entry.path)) (void)set_mtime(at->folder, at->name, entry.mtime_ns);
+  now_.note(entry.path, Record{.type = Type::link, .sha256 = sha256(entry.target)});
+}
+
+Status Receiver::settle_file(std::size_t index, const Entry& entry) {
   if (entry.sha256.empty()) return {};  // left out by the sender, or unsettled
   auto marks = root_->look(entry.path);
-  if (!marks || marks->is != Standing::Is::file || marks->size != entry.size || marks->mtime_ns != mtimes_[index]) {
+  if (!marks || marks->is != Standing::Is::file || marks->size != entry.size ||
+      marks->mtime_ns != mtime_of(index, entry)) {
     notes_.push_back("changed here while files were moving: " + printable(entry.path));
     now_.note(entry.path, Record{.type = Type::file, .size = entry.size, .sha256 = entry.sha256});
     return {};
@@ -243,7 +271,7 @@ void Receiver::settle_marks() {
   if (fresh_.empty()) return;
   std::this_thread::sleep_for(past_the_tick);
   for (const std::size_t index : fresh_) {
-    const Entry& entry = entries_[index];
+    const Entry entry = entries_[index];
     const auto marks = root_->look(entry.path);
     if (marks && marks->size == entry.size && marks->mtime_ns == entry.mtime_ns)
       now_.note_file(entry.path, *marks, entry.sha256, file_clock_ns());
@@ -297,22 +325,22 @@ void Receiver::show(bool always) {
 
 Report Receiver::report() {
   std::vector<std::string> unsettled;
-  for (const Entry& entry : entries_) {
-    if (entry.unsettled) unsettled.push_back(entry.path);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_.is_unsettled(i)) unsettled.push_back(entries_.path(i));
   }
-  std::erase_if(entries_, [](const Entry& entry) { return entry.type == Type::file && entry.sha256.empty(); });
   Report made{.files_moved = progress_.files_done,
               .bytes_moved = progress_.bytes_done,
               .wire_bytes = channel_.bytes_received()};
-  for (const Entry& entry : entries_) {
-    made.files += entry.type == Type::file ? 1 : 0;
-    made.bytes += entry.size;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const bool is_file = entries_.type(i) == Type::file && !entries_.sha256(i).empty();
+    made.files += is_file ? 1 : 0;
+    made.bytes += is_file ? entries_.bytes(i) : 0;
   }
   made.unsettled = std::move(unsettled);
   made.left_out = std::move(left_out_);
   made.notes = std::move(senders_notes_);
   made.notes.insert(made.notes.end(), notes_.begin(), notes_.end());
-  made.entries = std::move(entries_);
+  if (!options_.forgets_entries) made.entries = entries_.take();
   return made;
 }
 

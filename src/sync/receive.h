@@ -46,13 +46,14 @@ class Receiver {
   Status open_root();
   Status read_list();
   Status compare();
-  Result<bool> stands_here(std::size_t index);
-  Status check_space(const std::vector<std::size_t>& missing, std::uint64_t replaced);
-  void note_intents(const std::vector<std::size_t>& missing);
+  Result<bool> stands_here(std::size_t index, const Entry& entry, const Standing& now);
+  Status check_space(const std::vector<std::uint32_t>& missing, std::uint64_t replaced);
+  void note_intents(const std::vector<std::uint32_t>& missing);
 
-  void plan(const std::vector<std::size_t>& missing);
-  void find_here(const std::unordered_map<std::string_view, std::size_t>& wanted);
-  void find_stored(const std::vector<std::size_t>& missing);
+  void plan(const std::vector<std::uint32_t>& missing);
+  std::vector<std::uint32_t> find_copies(const std::vector<std::uint32_t>& missing);
+  void find_here(const std::vector<std::uint32_t>& wanted);
+  void find_stored(const std::vector<std::uint32_t>& missing);
   void find_base(std::size_t index);
   Status make_here();
   Status ask();
@@ -80,8 +81,9 @@ class Receiver {
   Status make_links();
   Status remove_old();
   Status settle();
-  Status settle_file(std::size_t index);
+  Status settle_file(std::size_t index, const Entry& entry);
   void settle_folder(const Entry& entry);
+  void settle_link(const Entry& entry);
   void settle_marks();
   Status confirm();
   void remember();
@@ -97,11 +99,14 @@ class Receiver {
   State now_;     ///< what will be remembered
   Parts parts_;
   std::optional<Placer> placer_;
-  std::vector<Entry> entries_;
+  List entries_;
   bool all_come_ = false;  ///< the sender does not wait until it is asked
   std::vector<std::pair<std::size_t, std::uint64_t>> sparse_;
-  /// Of the file that was compared or placed; another one later means that it was touched.
-  std::vector<std::int64_t> mtimes_;
+  std::int64_t mtime_of(std::size_t index, const Entry& entry) const;
+  void note_mtime(std::size_t index, std::int64_t mtime_ns);
+  /// Of a file that was compared or placed, where it is not the listed one; another one later means that it was
+  /// touched.
+  std::unordered_map<std::size_t, std::int64_t> mtimes_;
   std::vector<Fate> fates_;  ///< of the entries
   std::unordered_map<std::size_t, Plan> plans_;
   std::size_t unanswered_ = 0;  ///< files asked for

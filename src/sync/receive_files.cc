@@ -36,6 +36,9 @@ Status Receiver::take_files() {
       fates_[index] = Fate::ask;
       plan->second.beginning = 0;
       --unanswered_;
+    } else if (letter == 'Q') {
+      channel_.put("P");
+      TRY("", channel_.flush());
     } else if (letter == 'L') {
       TRY_SET(lines, "", read_notes(channel_));
       left_out_ = std::move(lines);
@@ -55,10 +58,9 @@ Status Receiver::take_files() {
 /// Of a file that was asked for, or comes unasked.
 Result<std::size_t> Receiver::read_index() {
   TRY_SET(index, "", channel_.number(entries_.size()));
-  const bool comes =
-      index < entries_.size() &&
-      (fates_[index] == Fate::asked ||
-       (all_come_ && fates_[index] == Fate::stays && entries_[index].type == Type::file && !entries_[index].unsettled));
+  const bool comes = index < entries_.size() && (fates_[index] == Fate::asked ||
+                                                 (all_come_ && fates_[index] == Fate::stays &&
+                                                  entries_.type(index) == Type::file && !entries_.is_unsettled(index)));
   if (!comes) return fail(Kind::corrupt, "the sender sent a file that was not asked for");
   return index;
 }
@@ -114,7 +116,7 @@ Status Receiver::take_pieces(std::size_t index, std::uint64_t announced, const I
     if (number == 0) return {};
     Intake::Step step{.length = number / 4};
     if (step.length > announced - size) {
-      return fail(Kind::corrupt, "the sender sent more than it announced: " + root_->shown(entries_[index].path));
+      return fail(Kind::corrupt, "the sender sent more than it announced: " + root_->shown(entries_.path(index)));
     }
     TRY("", take_piece(static_cast<PieceKind>(number % 4), has_base, step));
     size += step.length;
@@ -144,11 +146,11 @@ Status Receiver::take_piece(PieceKind kind, bool has_base, Intake::Step& step) {
     return {};
   }
   if (kind != PieceKind::data || step.length > largest_piece) return fail(Kind::corrupt, unknown_word);
-  step.bytes = std::make_unique_for_overwrite<char[]>(step.length);
+  step.bytes = make_buffer(step.length);
   for (std::uint64_t have = 0; have < step.length;) {
-    TRY_SET(part, "", channel_.some(step.length - have));
-    have += part.copy(step.bytes.get() + have, part.size());
-    progress_.bytes_done += part.size();
+    TRY_SET(part, "", channel_.some_into(step.bytes.get() + have, step.length - have));
+    have += part;
+    progress_.bytes_done += part;
   }
   return {};
 }
@@ -170,13 +172,13 @@ void Receiver::take_outcome(const Intake::Outcome& outcome) {
   changed_ = true;
   if (fates_[index] == Fate::taken) {
     progress_.files_done++;
-    progress_.bytes_total += outcome.entry.size - entries_[index].size;
+    progress_.bytes_total += outcome.entry.size - entries_.bytes(index);
   }
-  entries_[index] = outcome.entry;
-  mtimes_[index] = outcome.mtime_ns;
+  entries_.set(index, outcome.entry);
+  note_mtime(index, outcome.mtime_ns);
   fates_[index] = Fate::stays;
   for (const auto& [copy, mtime_ns] : outcome.copies) {
-    mtimes_[copy] = mtime_ns;
+    note_mtime(copy, mtime_ns);
     fates_[copy] = Fate::stays;
   }
   ask_for_copies_of(index);
@@ -185,7 +187,7 @@ void Receiver::take_outcome(const Intake::Outcome& outcome) {
 /// What could not be made of what is here.
 void Receiver::ask_whole(std::size_t index) {
   progress_.files_total += fates_[index] == Fate::taken ? 0 : 1;
-  progress_.bytes_total += entries_[index].size;
+  progress_.bytes_total += entries_.bytes(index);
   fates_[index] = Fate::ask_whole;
 }
 
@@ -200,7 +202,7 @@ void Receiver::ask_for_copies_of(std::size_t index) {
 
 /// What an earlier sync brought in its place stays.
 void Receiver::leave_out(std::size_t index) {
-  Entry& entry = entries_[index];
+  Entry entry = entries_[index];
   again_ = 0;
   if (fates_[index] != Fate::asked) return;  // came unasked, and stands here
   fates_[index] = Fate::stays;
@@ -209,6 +211,7 @@ void Receiver::leave_out(std::size_t index) {
   progress_.files_total--;
   progress_.bytes_total -= entry.size;
   entry.sha256.clear();
+  entries_.set(index, entry);
   if (const auto earlier = before_.find(entry.path)) {
     now_.note(entry.path, *earlier);
   } else {

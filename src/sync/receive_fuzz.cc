@@ -22,7 +22,7 @@ std::string framed(const std::uint8_t* data, std::size_t size) {
   std::string out;
   while (size > 0) {
     const auto length = std::min(size, sync::largest_block);
-    for (auto rest = length * 2; rest > 0; rest >>= 7)
+    for (auto rest = length * 4; rest > 0; rest >>= 7)
       out += static_cast<char>((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
     out.append(reinterpret_cast<const char*>(data), length);
     data += length;

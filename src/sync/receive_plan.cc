@@ -1,6 +1,6 @@
 // The part of the receiver that says which contents it lacks: what can be made of what is here need not come.
 
-#include <unordered_set>
+#include <algorithm>
 
 #include "base/hash.h"
 #include "sync/receive.h"
@@ -15,59 +15,73 @@ constexpr std::uint64_t least_difference = std::uint64_t{1} << 20;
 }  // namespace
 
 /// Decides what happens with each that is missing.
-void Receiver::plan(const std::vector<std::size_t>& missing) {
-  std::unordered_map<std::string_view, std::size_t> first;
-  for (const std::size_t index : missing) {
-    const Entry& entry = entries_[index];
-    fates_[index] = Fate::ask;
-    if (all_come_) continue;
-    if (entry.size == 0) {
-      fates_[index] = Fate::made;
-      continue;
-    }
-    const auto [same, is_first] = first.try_emplace(entry.sha256, index);
-    if (!is_first && entries_[same->second].size == entry.size) {
-      fates_[index] = Fate::copy;
-      plans_[same->second].copies.push_back(index);
-    }
+void Receiver::plan(const std::vector<std::uint32_t>& missing) {
+  for (const std::uint32_t index : missing) {
+    const bool is_made = !all_come_ && entries_.bytes(index) == 0;
+    fates_[index] = is_made ? Fate::made : Fate::ask;
   }
   if (!all_come_) {
-    find_here(first);
+    find_here(find_copies(missing));
     find_stored(missing);
   }
-  for (const std::size_t index : missing) {
+  for (const std::uint32_t index : missing) {
     if (fates_[index] != Fate::ask) continue;
     if (!all_come_) find_base(index);
     progress_.files_total++;
-    progress_.bytes_total += entries_[index].size;
+    progress_.bytes_total += entries_.bytes(index);
   }
 }
 
+/// Of those with the same content the first comes, and the others are its copies. Returns the first of each, in the
+/// order of their contents.
+std::vector<std::uint32_t> Receiver::find_copies(const std::vector<std::uint32_t>& missing) {
+  std::vector<std::uint32_t> all;
+  for (const std::uint32_t index : missing) {
+    if (fates_[index] == Fate::ask) all.push_back(index);
+  }
+  std::sort(all.begin(), all.end(), [this](std::uint32_t a, std::uint32_t b) {
+    const auto order = entries_.sha256(a) <=> entries_.sha256(b);
+    return order != 0 ? order < 0 : a < b;
+  });
+  std::size_t first = 0;
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    if (entries_.sha256(all[i]) != entries_.sha256(all[first])) {
+      first = i;
+    } else if (entries_.bytes(all[i]) == entries_.bytes(all[first])) {
+      fates_[all[i]] = Fate::copy;
+      plans_[all[first]].copies.push_back(all[i]);
+    }
+  }
+  std::erase_if(all, [this](std::uint32_t index) { return fates_[index] != Fate::ask; });
+  return all;
+}
+
 /// Contents that an earlier sync brought under another name, and which still are there.
-void Receiver::find_here(const std::unordered_map<std::string_view, std::size_t>& wanted) {
+void Receiver::find_here(const std::vector<std::uint32_t>& wanted) {
   (void)before_.each([&](std::string_view path, const Record& record) -> Status {
     if (record.type != Type::file) return {};
-    const auto found = wanted.find(record.sha256);
-    if (found == wanted.end() || fates_[found->second] != Fate::ask) return {};
+    const auto found =
+        std::lower_bound(wanted.begin(), wanted.end(), record.sha256,
+                         [this](std::uint32_t index, const Digest& sha256) { return entries_.sha256(index) < sha256; });
+    if (found == wanted.end() || entries_.sha256(*found) != record.sha256 || fates_[*found] != Fate::ask) return {};
     const auto now = root_->look(path);
-    if (!now || (record.inode != 0 && !is_same_file(record, *now)) || now->size != entries_[found->second].size)
-      return {};
-    plans_[found->second].base = path;
-    fates_[found->second] = Fate::made;
+    if (!now || (record.inode != 0 && !is_same_file(record, *now)) || now->size != entries_.bytes(*found)) return {};
+    plans_[*found].base = path;
+    fates_[*found] = Fate::made;
     return {};
   });
 }
 
 /// Contents that the machine has of other runs.
-void Receiver::find_stored(const std::vector<std::size_t>& missing) {
+void Receiver::find_stored(const std::vector<std::uint32_t>& missing) {
   if (options_.content_store.empty() || missing.empty()) return;
   const auto store = ContentStore::open(options_.content_store);
   if (!store) {
     notes_.push_back("contents of other runs cannot be used: " + store.error().what);
     return;
   }
-  for (const std::size_t index : missing) {
-    if (fates_[index] != Fate::ask || !store->holds(entries_[index].sha256, entries_[index].size)) continue;
+  for (const std::uint32_t index : missing) {
+    if (fates_[index] != Fate::ask || !store->holds(entries_.sha256(index), entries_.bytes(index))) continue;
     plans_[index].is_stored = true;
     fates_[index] = Fate::made;
   }
@@ -75,8 +89,8 @@ void Receiver::find_stored(const std::vector<std::size_t>& missing) {
 
 /// What is here of it, in an older version or in part.
 void Receiver::find_base(std::size_t index) {
-  const Entry& entry = entries_[index];
-  if (entry.size < least_difference) return;
+  if (entries_.bytes(index) < least_difference) return;
+  const Entry entry = entries_[index];
   if (std::string part = parts_.find(std::string(std::string_view(entry.sha256))); !part.empty()) {
     plans_[index].base_part = std::move(part);
     return;
@@ -94,7 +108,7 @@ void Receiver::find_base(std::size_t index) {
 Intake::Arrival Receiver::arrival_of(std::size_t index, bool is_made_here) const {
   Intake::Arrival arrival{.index = index, .entry = entries_[index]};
   arrival.listed_sha256 = std::string_view(arrival.entry.sha256);
-  arrival.is_optional = is_made_here;
+  arrival.is_optional = is_made_here || rounds_ == 1;  // in the first round the sender need not have hashed it again
   const auto plan = plans_.find(index);
   if (plan == plans_.end()) return arrival;
   for (const std::size_t copy : plan->second.copies) {

@@ -12,14 +12,24 @@ namespace ferry::sync {
 namespace {
 
 constexpr auto between_progress = std::chrono::milliseconds(50);
-constexpr auto patience = std::chrono::milliseconds(100);
+constexpr auto between_beats_in_wait = std::chrono::milliseconds(100);
 constexpr unsigned most_readers = 4;
+constexpr std::uint64_t cost_of_a_file = 64;  // besides its bytes
+constexpr std::uint64_t a_turn = std::uint64_t{1} << 20;
 constexpr std::uint64_t least_bulk = std::uint64_t{4} << 20;
 
 std::string_view extension(std::string_view path) {
   const std::string_view name = split_last(path).second;
   const auto dot = name.rfind('.');
   return dot == std::string_view::npos ? std::string_view() : name.substr(dot);
+}
+
+/// By the end of its name: its bytes are as good as random.
+bool is_packed(std::string_view ending) {
+  static constexpr std::string_view all[] = {
+      ".7z",  ".avif", ".bz2", ".flac", ".gif",     ".gz",  ".heic", ".jpeg", ".jpg",  ".m4a", ".mkv", ".mov", ".mp3",
+      ".mp4", ".npz",  ".ogg", ".opus", ".parquet", ".png", ".tgz",  ".webm", ".webp", ".whl", ".xz",  ".zip", ".zst"};
+  return std::binary_search(std::begin(all), std::end(all), ending);
 }
 
 }  // namespace
@@ -29,6 +39,32 @@ void sort_by_likeness(const std::vector<Entry>& entries, std::vector<Wanted>& wa
     const auto order = extension(entries[a.index].path).compare(extension(entries[b.index].path));
     return order != 0 ? order < 0 : a.index < b.index;
   });
+  const auto size_of = [&](const Wanted& one) { return entries[one.index].size; };
+  const auto middle = std::stable_partition(
+      wanted.begin(), wanted.end(), [&](const Wanted& one) { return !is_packed(extension(entries[one.index].path)); });
+  std::uint64_t all = 0, packed = 0;
+  for (auto one = wanted.begin(); one != wanted.end(); ++one) (one < middle ? all : packed) += size_of(*one);
+  all += packed;
+  std::vector<Wanted> turns;
+  turns.reserve(wanted.size());
+  // Of the packed ones there have been as many bytes, of theirs, as of all of all.
+  std::uint64_t done = 0, packed_done = 0;
+  for (auto plain = wanted.begin(), other = middle; plain != middle || other != wanted.end();) {
+    const bool is_behind = static_cast<double>(packed_done + a_turn) * static_cast<double>(all) <=
+                           static_cast<double>(done) * static_cast<double>(packed);
+    if (plain != middle && (other == wanted.end() || !is_behind)) {
+      done += size_of(*plain);
+      turns.push_back(std::move(*plain++));
+      continue;
+    }
+    for (std::uint64_t turn = 0; other != wanted.end() && turn < a_turn; ++other) {
+      turn += size_of(*other);
+      packed_done += size_of(*other);
+      done += size_of(*other);
+      turns.push_back(std::move(*other));
+    }
+  }
+  wanted = std::move(turns);
 }
 
 Sender::Sender(int in, int out, os::Path root, Tree tree, const Options& options)
@@ -64,7 +100,7 @@ Result<Report> Sender::converse() {
   return report();
 }
 
-bool Sender::goes_ahead() const { return tree_.bytes <= options_.unasked_bytes; }
+bool Sender::goes_ahead() const { return tree_.bytes + tree_.files * cost_of_a_file <= options_.unasked_bytes; }
 
 Status Sender::put_list() {
   channel_.put(goes_ahead() ? "A" : "M");
@@ -83,7 +119,8 @@ Status Sender::converse_in_rounds(bool ahead) {
   if (ahead) {
     std::vector<Wanted> all;
     for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
-      if (tree_.entries[i].type == Type::file && !tree_.entries[i].unsettled) all.push_back({.index = i});
+      if (tree_.entries[i].type == Type::file && !tree_.entries[i].unsettled)
+        all.push_back({.index = i, .known = nullptr});
     }
     TRY("", send_round(std::move(all)));
   }
@@ -135,13 +172,14 @@ Result<std::vector<Wanted>> Sender::read_wants() {
 }
 
 Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t& chunks) {
-  Wanted want{.index = index};
+  Wanted want{.index = index, .known = nullptr};
   if (kind == WantKind::whole) return want;
+  want.known = std::make_unique<Known>();
   if (kind == WantKind::continued) {
     TRY_SET(size, "", channel_.number(max_file_size));
     TRY_SET(sha256, "", read_hash(channel_));
-    want.beginning = size;
-    want.beginning_sha256 = std::move(sha256);
+    want.known->beginning = size;
+    want.known->beginning_sha256 = std::move(sha256);
     return want;
   }
   if (kind != WantKind::by_chunks) return fail(Kind::corrupt, "the receiver asked for a file in an unknown way");
@@ -155,7 +193,7 @@ Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t
       TRY_SET(part, "", channel_.some(chunk.id.size() - have));
       have += part.copy(chunk.id.data() + have, part.size());
     }
-    want.chunks.push_back(chunk);
+    want.known->chunks.push_back(chunk);
   }
   return want;
 }
@@ -166,14 +204,15 @@ Status Sender::send_round(std::vector<Wanted> wanted) {
   for (const Wanted& one : wanted) bytes += tree_.entries[one.index].size;
   progress_.files_total += wanted.size();
   progress_.bytes_total += bytes;
-  if (bytes > least_bulk) channel_.begin_bulk();
-  channel_.stop_writing_when_peer_speaks(true);
   sort_by_likeness(tree_.entries, wanted);
   show(true);
-  ReadAhead ahead(*root_, tree_.entries, wanted, {.threads = readers, .while_reading = while_reading});
+  ReadAhead ahead(*root_, tree_.entries, wanted,
+                  {.threads = readers, .trusts_list = rounds_++ == 0, .while_reading = while_reading});
   TRY("", ahead.begin());
+  if (bytes > least_bulk) TRY("", channel_.begin_bulk());
+  channel_.stop_writing_when_peer_speaks(true);
   while (!ahead.done()) {
-    auto piece = ahead.next(patience);
+    auto piece = ahead.next(between_beats_in_wait);
     // Among the pieces of a file there is no room for a word, but what was said goes.
     TRY("", piece ? put_piece(ahead.current().index, *piece) : in_file_ ? channel_.flush() : channel_.beat());
     show(false);
@@ -209,7 +248,7 @@ Status Sender::put_piece(std::size_t index, Piece& piece) {
     case Piece::Is::data:
       put(PieceKind::data);
       progress_.bytes_done += piece.length;
-      return channel_.put_through({piece.bytes.get(), piece.length});
+      return channel_.put_through(std::move(piece.bytes), piece.length);
     case Piece::Is::hole:
       put(PieceKind::hole);
       progress_.bytes_total -= piece.length;

@@ -143,7 +143,9 @@ struct ReceiveOptions : Options {
   os::Path state_file;  ///< remembers what was received; empty: none (and mirror removes nothing)
   /// For what comes home: taken from the mode of everything (umask(2)), and its owner can always read it.
   std::optional<std::uint32_t> without_mode;
-  /// A longer list is refused. Each entry costs 96 bytes of memory and its path.
+  /// Nobody asks for Report::entries, which a million files make 140 MB larger.
+  bool forgets_entries = false;
+  /// A longer list is refused. Each entry costs some 60 bytes of memory and its name.
   std::uint64_t most_entries = 5'000'000;
   std::uint64_t most_list_bytes = std::uint64_t{512} << 20;  ///< paths and link targets together
 };

@@ -192,6 +192,30 @@ TEST(Sync, AFileThatNeverRestsIsLeftAsLastReadWithANote) {
   EXPECT_EQ(both.sent->entries.at(0).sha256, sha256("begin0123"));
 }
 
+TEST(Sync, AFileThatChangedUnderTheMarksItWasListedWithArrivesAsItIsNow) {
+  const os::TempDir temp;
+  const os::Path from = temp.path() / "from", to = temp.path() / "to";
+  const std::string before = random_bytes(6'000'000), now = random_bytes(6'000'000);
+  write(from / "small", "before");
+  write(from / "large", before);
+  write(from / "other", "as it was");
+  for (const char* name : {"small", "large"}) set_time(from / name, 1'600'000'000);
+  auto tree = scan(from, {});
+  ASSERT_OK(hash_tree(from, *tree, {}));
+  write(from / "small", "after!");
+  write(from / "large", now);
+  for (const char* name : {"small", "large"}) set_time(from / name, 1'600'000'000);
+  ReceiveOptions receiving;
+  receiving.state_file = temp.path() / "state";
+  const Both both = move_listed(*tree, from, to, receiving);
+  ASSERT_OK(both.sent);
+  ASSERT_OK(both.received);
+  EXPECT_EQ(read(to / "small"), "after!");
+  EXPECT_TRUE(read(to / "large") == now);
+  EXPECT_EQ(picture(from), picture(to));
+  EXPECT_EQ(both.received->entries.at(0).sha256, sha256(now));
+}
+
 TEST(Sync, AFileThatVanishedIsLeftOutWithANote) {
   const os::TempDir temp;
   const os::Path from = temp.path() / "from", to = temp.path() / "to";
@@ -245,6 +269,34 @@ TEST(Sync, ProgressEndsAtItsTotals) {
   EXPECT_EQ(last.files_total, 2U);
   EXPECT_EQ(last.bytes_done, 100'001U);
   EXPECT_EQ(last.bytes_total, 100'001U);
+}
+
+TEST(Sync, WhatIsPackedAlreadyIsSentByTurnsWithTheRest) {
+  std::vector<Entry> entries;
+  std::vector<Wanted> wanted;
+  for (std::size_t i = 0; i < 100; ++i) {
+    const char* ending = i % 5 == 0 ? ".png" : i % 2 == 0 ? ".py" : ".cc";
+    entries.push_back({.path = std::to_string(100 + i) + ending, .size = 300'000});
+    wanted.push_back({.index = i, .known = nullptr});
+  }
+  sort_by_likeness(entries, wanted);
+  std::set<std::size_t> all;
+  std::size_t packed_in_first_half = 0;
+  std::string last;
+  for (const Wanted& one : wanted) {
+    const std::string& path = entries[one.index].path;
+    if (path.ends_with(".png")) {
+      packed_in_first_half += all.size() < 50 ? 1 : 0;
+    } else {
+      const auto ending = path.substr(3) + path;
+      EXPECT_LT(last, ending);  // those in their order
+      last = ending;
+    }
+    all.insert(one.index);
+  }
+  EXPECT_EQ(all.size(), 100U);
+  EXPECT_GE(packed_in_first_half, 6U);
+  EXPECT_LE(packed_in_first_half, 14U);
 }
 
 TEST(Sync, WhatALoginShellPrintsFirstIsSkippedWithinReason) {
