@@ -1,5 +1,6 @@
 #include <set>
 
+#include "os/clock.h"
 #include "sync/state.h"
 #include "sync/sync_testing.h"
 
@@ -214,6 +215,29 @@ TEST(Sync, AFileThatChangedUnderTheMarksItWasListedWithArrivesAsItIsNow) {
   EXPECT_TRUE(read(to / "large") == now);
   EXPECT_EQ(picture(from), picture(to));
   EXPECT_EQ(both.received->entries.at(0).sha256, sha256(now));
+}
+
+TEST(Sync, LargeFilesThatNeverRestDoNotHoldEachOtherUp) {
+  const os::TempDir temp;
+  const os::Path from = temp.path() / "from", to = temp.path() / "to";
+  for (const char* name : {"a", "b", "c"}) write(from / name, random_bytes(10'000'000));
+  write(from / "z", "still");
+  const auto end = os::system_clock().steady_ms() + 60'000;
+  Options sending;
+  sending.cancelled = [&] {
+    os::system_clock().sleep(Millis(1));  // reading is faster than sending: as much as may be is read ahead
+    return os::system_clock().steady_ms() > end;
+  };
+  const Both both = move_tree(from, to, {}, {}, sending, [&](Sender& sender) {
+    sender.readers = 3;
+    sender.while_reading = [&](std::string_view path) {
+      if (path != "z") (void)os::append_file(from / path, "more");
+    };
+  });
+  ASSERT_OK(both.sent);
+  ASSERT_OK(both.received);
+  EXPECT_EQ(both.sent->notes.size(), 6U) << "each was sent again, and left as last read";
+  EXPECT_EQ(listing(to), (std::vector<std::string>{"a", "b", "c", "z"}));
 }
 
 TEST(Sync, AFileThatVanishedIsLeftOutWithANote) {
