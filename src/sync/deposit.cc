@@ -21,7 +21,7 @@ constexpr std::uint32_t folder_mode = 0755;
 
 /// The entries sorted, and before each the folders that it lies in.
 Result<std::vector<Entry>> with_folders(std::vector<Entry> entries) {
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
+  sort_by_path(entries);
   std::map<std::string, Entry> all;
   for (const Entry& entry : entries) {
     for (auto slash = entry.path.find('/'); slash != std::string::npos; slash = entry.path.find('/', slash + 1)) {

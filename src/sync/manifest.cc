@@ -124,6 +124,10 @@ Status check_entry(const std::vector<Entry>& before, const Entry& next) {
   return check_below(is_there ? std::optional(found->type) : std::nullopt, next.path);
 }
 
+void sort_by_path(std::vector<Entry>& entries) {
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
+}
+
 void put_mtime(Channel& channel, std::int64_t mtime_ns) {
   const auto bits = static_cast<std::uint64_t>(mtime_ns);
   channel.put_number((bits << 1) ^ (mtime_ns < 0 ? ~std::uint64_t{0} : 0));

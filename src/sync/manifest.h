@@ -23,6 +23,8 @@ inline constexpr const char* incoming_folder = ".ferry-tmp-incoming";
 /// The error about a folder that lies deeper than max_levels.
 tl::unexpected<Error> too_deep(std::string_view folder);
 
+/// As a list must be.
+void sort_by_path(std::vector<Entry>& entries);
 /// Whether `next` may follow in the list: a clean relative path, greater than the last, its parent listed as
 /// a folder. Otherwise `corrupt`.
 Status check_entry(const std::vector<Entry>& before, const Entry& next);

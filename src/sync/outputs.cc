@@ -239,7 +239,7 @@ void Collector::finish() {
   for (Entry& folder : passing_) {
     if (needed.contains(folder.path)) tree_.entries.push_back(std::move(folder));
   }
-  std::sort(tree_.entries.begin(), tree_.entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
+  sort_by_path(tree_.entries);
   for (const Entry& entry : tree_.entries) {
     tree_.files += entry.type == Type::file && !entry.unsettled ? 1 : 0;
     tree_.bytes += entry.size;

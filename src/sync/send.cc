@@ -36,12 +36,13 @@ bool is_packed(std::string_view ending) {
 
 void sort_by_likeness(const std::vector<Entry>& entries, std::vector<Wanted>& wanted) {
   std::sort(wanted.begin(), wanted.end(), [&](const Wanted& a, const Wanted& b) {
-    const auto order = extension(entries[a.index].path).compare(extension(entries[b.index].path));
+    const auto one = extension(entries[a.index].path), other = extension(entries[b.index].path);
+    const int packed = is_packed(one) - is_packed(other), order = packed != 0 ? packed : one.compare(other);
     return order != 0 ? order < 0 : a.index < b.index;
   });
   const auto size_of = [&](const Wanted& one) { return entries[one.index].size; };
-  const auto middle = std::stable_partition(
-      wanted.begin(), wanted.end(), [&](const Wanted& one) { return !is_packed(extension(entries[one.index].path)); });
+  auto middle = wanted.begin();
+  while (middle != wanted.end() && !is_packed(extension(entries[middle->index].path))) ++middle;
   std::uint64_t all = 0, packed = 0;
   for (auto one = wanted.begin(); one != wanted.end(); ++one) (one < middle ? all : packed) += size_of(*one);
   all += packed;
