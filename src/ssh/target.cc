@@ -54,6 +54,8 @@ Result<os::Argv> trust_options(const Target& target) {
                   "-o", "StrictHostKeyChecking=yes",
                   "-o", "HostKeyAlias=" + target.alias,
                   "-o", "HostKeyAlgorithms=ssh-ed25519",
+                  // Quicker than the usual first choice (chacha20) on every processor that AWS has, and most others.
+                  "-o", "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com",
                   "-o", "CheckHostIP=no",
                   "-o", "UpdateHostKeys=no",
                   "-o", "IdentityFile=" + identity,
