@@ -2,6 +2,7 @@
 
 #include "agent/protocol.h"
 #include "base/text.h"
+#include "job/late.h"
 #include "job/mounts.h"
 #include "job/packages.h"
 #include "job/requirements.h"
@@ -382,6 +383,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   const auto& candidates = *requirements_file;
   out.requirements_file = candidates.file;
   out.installers = candidates.installers;
+  out.needed = candidates.needed;
   look_at_conda(task, candidates, out.warnings);
   out.warnings.insert(out.warnings.end(), candidates.notes.begin(), candidates.notes.end());
   look_at_setup(task.setup, out.warnings);
@@ -402,6 +404,7 @@ Result<Preflight> preflight(const task::Task& task, const os::Path& workdir, con
   auto lines = tell_sent(out.tree, workdir, quiet);
   out.warnings.insert(out.warnings.end(), lines.begin(), lines.end());
   look_at_size(out.tree, out.warnings);
+  std::ranges::move(tell_late(task, out.tree, out.needed), std::back_inserter(out.warnings));
   if (const auto& infra = task.all_candidates()[0].infra;
       !out.installed.empty() && (!infra || infra->provider == task::Provider::aws))
     compiled += printable(join(out.installed, ", ")) + " will be installed on the machine · ";

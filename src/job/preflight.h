@@ -16,6 +16,7 @@ struct Preflight {
   std::vector<std::string> warnings;
   std::string requirements_file;       ///< the file that the environment is made from (job/requirements.h); empty: none
   std::string installers;              ///< Requirements::installers
+  std::vector<std::string> needed;     ///< Requirements::needed
   std::string framework;               ///< "pytorch" or "tensorflow": imported, and nothing in the workdir provides it
   Taken taken;                         ///< what the machine takes from the store, and is not in the tree
   std::vector<std::string> installed;  ///< modules that environment.sh installs on a rented machine

@@ -16,6 +16,9 @@ constexpr std::size_t most_text = std::size_t{4} << 20;
 constexpr const char* candidates[] = {"uv.lock",          "conda-lock.yml", "environment.yml", "environment.yaml",
                                       "requirements.txt", "pyproject.toml", "setup.py"};
 
+/// One that is read line by line.
+bool is_requirements(std::string_view file) { return file.ends_with(".txt") || file.ends_with(".in"); }
+
 bool fits(std::string_view kind, std::string_view file) {
   const bool is_conda = file.starts_with("conda") || file.starts_with("environment");
   if (kind == "conda") return is_conda;
@@ -49,6 +52,9 @@ Project read_project(std::string_view text) {
   return found;
 }
 
+/// What tools look at by themselves, besides.
+constexpr const char* looked_at[] = {"setup.cfg", "uv.toml", ".python-version", "Pipfile"};
+
 class Finder {
  public:
   Finder(const os::Path& workdir, const sync::Tree& tree, bool is_own_machine)
@@ -60,10 +66,33 @@ class Finder {
   }
   std::string text(const std::string& path) const { return os::read_file(workdir_ / path, most_text).value_or(""); }
 
+  bool has_folder(const std::string& path) const {
+    const auto at = std::ranges::lower_bound(tree_.entries, path, {}, &sync::Entry::path);
+    return at != tree_.entries.end() && at->path == path && at->type != sync::Type::file;
+  }
+  /// As Requirements::needed.
+  const std::vector<std::string>& needed() const { return needed_; }
+  void need(std::string path) { needed_.push_back(std::move(path)); }
+  /// Of a file that is not read line by line: all that the words of its `content` name.
+  void need_named_in(const std::string& file, std::string_view content) {
+    need(file);
+    if (content.find('$') != content.npos) need(".");
+    constexpr std::string_view between = " \t\r\n\"',;:=@#<>()[]{}";
+    std::string before;
+    for (auto begin = content.find_first_not_of(between); begin != content.npos;) {
+      const auto end = std::min(content.find_first_of(between, begin), content.size());
+      auto word = std::string(content.substr(begin, end - begin));
+      need_named(word, before);
+      before = std::move(word);
+      begin = content.find_first_not_of(between, end);
+    }
+  }
+
   /// The file's nested ones come into `files`, too.
   Status read_requirements(const std::string& file, std::vector<std::string>& files) {
     if (std::ranges::find(files, file) != files.end()) return {};
     files.push_back(file);
+    need(file);
     std::size_t number = 0;
     for (const auto& written : split(text(file), '\n')) {
       ++number;
@@ -73,6 +102,19 @@ class Finder {
   }
 
  private:
+  void need_named(const std::string& word, std::string_view before) {
+    const bool is_path = word.starts_with('.') || word.find('/') != word.npos;
+    const bool is_option = before == "-e" || before == "--editable" || before == "-f" || before == "--find-links";
+    auto path = os::Path(word).lexically_normal().string();
+    if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    if (path == ".." || path.starts_with("../") || path == "." || (has_folder(path) && (is_path || is_option)))
+      return need(".");
+    if (!has(path) || has_folder(path)) return;
+    std::vector<std::string> files;
+    if (!is_requirements(path)) return need(path);
+    if (!read_requirements(path, files)) need(".");
+  }
+
   Status read_line(const std::string& file, std::size_t number, const std::string& written,
                    std::vector<std::string>& files) {
     auto line = std::string_view(written);
@@ -88,7 +130,7 @@ class Finder {
     if (begin == line.npos) return {};
     // "-r FILE", "-rFILE", "--requirement=FILE", "-e FOLDER", "-f FOLDER"
     std::string_view path;
-    bool is_requirements = false;
+    bool is_list = false, is_place = false;
     for (const std::string_view flag :
          {"--requirement", "--constraint", "--editable", "--find-links", "-r", "-c", "-e", "-f"}) {
       if (!line.substr(begin).starts_with(flag)) continue;
@@ -96,14 +138,15 @@ class Finder {
       if (flag.starts_with("--") && !rest.empty() && rest[0] != '=' && rest[0] != ' ') continue;
       const auto value = rest.find_first_not_of(" =\t");
       path = value == rest.npos ? std::string_view() : trim(rest.substr(value));
-      is_requirements = flag == "-r" || flag == "-c" || flag == "--requirement" || flag == "--constraint";
+      is_place = flag == "-f" || flag == "--find-links";
+      is_list = flag == "-r" || flag == "-c" || flag == "--requirement" || flag == "--constraint";
       break;
     }
     if (path.empty() && line[begin] == '-') return {};
     if (path.empty()) path = path_of_package(trim(line.substr(begin)));
     if (path.empty()) return {};
-    return look_at(file, number, static_cast<std::size_t>(path.data() - line.data()) + 1, std::string(path),
-                   is_requirements, files);
+    return look_at(file, number, static_cast<std::size_t>(path.data() - line.data()) + 1, std::string(path), is_list,
+                   is_place, files);
   }
 
   /// "./custom.whl", "pk @ file:///x", "pk.whl"; empty for a package's name or a place in the network.
@@ -119,8 +162,8 @@ class Finder {
                : std::string_view();
   }
 
-  Status look_at(const std::string& file, std::size_t number, std::size_t column, std::string path,
-                 bool is_requirements, std::vector<std::string>& files) {
+  Status look_at(const std::string& file, std::size_t number, std::size_t column, std::string path, bool is_list,
+                 bool is_place, std::vector<std::string>& files) {
     const auto written = path;
     const auto complain = [&](std::string why, std::string advice) {
       return fail(
@@ -128,7 +171,10 @@ class Finder {
           fmt::format("{}:{}:{}: {} would not be on the machine", printable(file), number, column, printable(written)),
           std::move(why), std::move(advice));
     };
-    if (path.find('$') != path.npos || path.find("+file:") != path.npos) return {};
+    if (path.find('$') != path.npos || path.find("+file:") != path.npos) {
+      need(".");
+      return {};
+    }
     if (path.starts_with("file:")) {
       path.erase(0, 5);
       if (path.starts_with("//")) path.erase(0, path.find('/', 2) == path.npos ? 2 : path.find('/', 2));
@@ -150,7 +196,9 @@ class Finder {
     for (auto found : {beside, here}) {
       if (found.ends_with('/')) found.pop_back();
       if (found != "." && !has(found)) continue;
-      return is_requirements && found != "." ? read_requirements(found, files) : Status();
+      // A package that is built may read what no line names.
+      need(has_folder(found) && !is_place ? "." : found);
+      return is_list && found != "." ? read_requirements(found, files) : Status();
     }
     const auto* unsent = unsent_at(tree_, here);
     if (unsent != nullptr && os::exists(workdir_ / here)) return complain(why(*unsent), cure(*unsent));
@@ -162,6 +210,7 @@ class Finder {
   const os::Path& workdir_;
   const sync::Tree& tree_;
   bool is_own_machine_;
+  std::vector<std::string> needed_;
 };
 
 }  // namespace
@@ -175,14 +224,18 @@ bool installs_itself(std::string_view setup) {
 
 namespace {
 
-/// Whether a Python script says what it depends on, in a comment block (PEP 723).
-bool says_dependencies(std::string_view text) {
+/// The comment block in which a Python script says what it depends on (PEP 723); empty: there is none.
+std::string_view script_block(std::string_view text) {
   const auto begin = text.starts_with("# /// script\n") ? 0 : text.find("\n# /// script\n");
-  if (begin == text.npos) return false;
+  if (begin == text.npos) return {};
   const auto end = text.find("\n# ///\n", begin + 5);
-  const auto block = text.substr(begin, end == text.npos ? end : end - begin);
+  return end == text.npos ? std::string_view() : text.substr(begin, end - begin);
+}
+
+bool says_dependencies(std::string_view text) {
+  const auto block = script_block(text);
   const auto list = block.find("dependencies");
-  return end != text.npos && list != block.npos && block.find_first_of("\"'", list) != block.npos;
+  return list != block.npos && block.find_first_of("\"'", list) != block.npos;
 }
 
 std::string installers_of(const task::Task& task, const Finder& finder) {
@@ -191,6 +244,25 @@ std::string installers_of(const task::Task& task, const Finder& finder) {
     if (script.ends_with(".sh") && finder.has(os::Path(script).lexically_normal().string()))
       text += "\n" + finder.text(script);
   return installers_in(text);
+}
+
+}  // namespace
+
+namespace {
+
+/// All that the environment may be made from but for what read_requirements() finds.
+void need_besides(const task::Environment& asked, const std::string& used, Finder& finder) {
+  for (const char* one : candidates) finder.need(one);
+  for (const char* one : looked_at) finder.need(one);
+  auto name = os::Path(asked.name).lexically_normal().string();
+  if (name.ends_with('/')) name.pop_back();
+  if (!name.empty() && asked.kind != "docker") finder.need(name.starts_with("..") ? "." : name);
+  const bool is_built = used.ends_with("uv.lock") || used.ends_with("pyproject.toml") || used.ends_with("setup.py");
+  if (is_built || (asked.kind == "docker" && !asked.file.empty())) return finder.need(".");
+  if (used.empty() || is_requirements(used)) return;
+  const auto file = os::Path(used).lexically_normal().string();
+  const auto text = finder.text(file);
+  finder.need_named_in(file, file.ends_with(".py") ? script_block(text) : std::string_view(text));
 }
 
 }  // namespace
@@ -236,6 +308,8 @@ Result<Requirements> find_requirements(const task::Task& task, const os::Path& w
     }
   }
   const auto used = asked.file.empty() ? found.file : asked.file;
+  need_besides(asked, used, finder);
+  found.needed = finder.needed();
   if (is_left_alone || (!asked.name.empty() && used.empty())) {
     for (const char* file : {"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml", "setup.py",
                              "setup.cfg", "uv.lock", "conda-lock.yml", "Pipfile"})
@@ -247,8 +321,7 @@ Result<Requirements> find_requirements(const task::Task& task, const os::Path& w
         "what Pipfile asks for is not installed; to have it, write a requirements.txt (pipenv requirements > "
         "requirements.txt)");
   if (used.empty()) return found;
-  const bool is_requirements = used.ends_with(".txt") || used.ends_with(".in");
-  if (is_requirements && finder.has(used)) {
+  if (is_requirements(used) && finder.has(used)) {
     TRY("", finder.read_requirements(used, found.providers));
   } else {
     found.providers.push_back(used);
@@ -256,6 +329,7 @@ Result<Requirements> find_requirements(const task::Task& task, const os::Path& w
       if ((used == "pyproject.toml" || used == "setup.py") && used != more && finder.has(more))
         found.providers.emplace_back(more);
   }
+  found.needed = finder.needed();
   return found;
 }
 

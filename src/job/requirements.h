@@ -23,6 +23,9 @@ struct Requirements {
   std::vector<std::string> providers;
   /// What setup, the command and the shell scripts that it names call to install: "pip", "conda", "pip conda".
   std::string installers;
+  /// Paths of what is sent that the machine may read while it makes the environment; of a folder, all below it. ".": it
+  /// may be anything, as where a package is built from the workdir's own code.
+  std::vector<std::string> needed;
   /// Files that ask for packages in a way that nothing here installs; a line each, with what to do.
   std::vector<std::string> notes;
 };

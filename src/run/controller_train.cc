@@ -33,10 +33,8 @@ std::string end_of_log(const os::Path& file) {
 
 }  // namespace
 
-Status RunController::setup() {
+Status RunController::prepare() {
   const auto& [request, ready] = *beginning_;
-  // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
-  // back.
   TRY_SET(volumes, "", bring_volumes(request.task));
   TRY_SET(mounted, "", mount_buckets(request.task));
   mounted.volumes = std::move(volumes);
@@ -46,7 +44,17 @@ Status RunController::setup() {
   trial_.environment = std::move(environment);
   auto& steps = trial_.environment.steps;
   if (trial_.taking) steps.insert(steps.begin(), *trial_.taking);
-  TRY("", bring_data(request.task));
+  return bring_data(request.task);
+}
+
+Status RunController::setup() {
+  const auto& request = beginning_->request;
+  // Before the phase begins: until then nothing of the training is on the machine, and it can just be given
+  // back.
+  auto prepared = prepare();
+  if (prepared) prepared = await_late();
+  late_.reset();
+  TRY("", prepared);
   run_.task["environment"] = trial_.environment.facts;
   TRY("", context_.ledger.update(run_));
   TRY("", enter(Phase::setup));
@@ -97,7 +105,7 @@ Result<job::Mounted> RunController::mount_buckets(const task::Task& task) {
   for (int breaks = 0;; ++breaks) {
     auto mounted = job::mount_buckets(context_, *node_.connection, task, node_.location);
     if (mounted || mounted.error().kind != Kind::lost || breaks == most_breaks) return mounted;
-    TRY("", node_.reopen(job::MayInterrupt::any));
+    TRY("", reopen());
   }
 }
 
@@ -111,7 +119,7 @@ Status RunController::bring_data(const task::Task& task) {
     }
     auto brought = job::bring_data(context_, *node_.connection, task, node_.location, store, trial_.environment);
     if (brought || brought.error().kind != Kind::lost || breaks == most_breaks) return brought;
-    TRY("", node_.reopen(job::MayInterrupt::any));
+    TRY("", reopen());
   }
 }
 

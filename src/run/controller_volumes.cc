@@ -36,7 +36,7 @@ Result<std::vector<std::string>> RunController::bring_volumes(const task::Task& 
   for (int breaks = 0;; ++breaks) {
     auto mounted = job::mount_volumes(context_, *node_.connection, task, trial_.volumes);
     if (mounted || mounted.error().kind != Kind::lost || breaks == most_breaks) return mounted;
-    TRY("", node_.reopen(job::MayInterrupt::any));
+    TRY("", reopen());
   }
 }
 

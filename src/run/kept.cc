@@ -21,7 +21,7 @@ Json request_to_keep(const RunRequest& request, const job::Preflight& ready) {
           {"check", request.check},         {"follow", request.follow},
           {"cut_off", request.cut_off},     {"requirements_file", ready.requirements_file},
           {"installers", ready.installers}, {"framework", ready.framework},
-          {"installed", ready.installed}};
+          {"installed", ready.installed},   {"needed", ready.needed}};
 }
 
 Result<Beginning> kept_beginning(const ledger::Run& run, std::vector<std::string>& lacking) {
@@ -60,6 +60,7 @@ Result<Beginning> kept_beginning(const ledger::Run& run, std::vector<std::string
   out.ready.installers = text_at(*kept, "installers");
   out.ready.framework = text_at(*kept, "framework");
   out.ready.installed = strings(*kept, "installed");
+  out.ready.needed = strings(*kept, "needed");
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "job/data.h"
 #include "job/environment.h"
 #include "job/git_state.h"
+#include "job/late.h"
 #include "job/mounts.h"
 #include "job/preflight.h"
 #include "job/requirements.h"
@@ -226,12 +227,14 @@ int start(fleet::Context& context, const RunRequest& asked) {
       TRY_SET(candidates, "", job::find_requirements(request.task, request.workdir, ready.tree));
       ready.requirements_file = candidates.file;
       ready.installers = candidates.installers;
+      ready.needed = candidates.needed;
       if (from_store) {
         TRY_SET(taken, "", job::leave_to_store(ready.tree, request.workdir, *from_store));
         ready.taken = taken;
       }
       for (auto& line : job::tell_sent(ready.tree, request.workdir, request.task.outputs))
         ready.warnings.push_back(std::move(line));
+      std::ranges::move(job::tell_late(request.task, ready.tree, ready.needed), std::back_inserter(ready.warnings));
       ready.summary =
           fmt::format("{}, {} to send", watch::counted(ready.tree.files, "file"), show_bytes(ready.tree.bytes));
     }

@@ -301,50 +301,6 @@ Status RunController::connect() {
   return {};
 }
 
-Result<sync::Report> RunController::send(const os::Path& root, const sync::Tree& tree, const os::Argv& how) {
-  os::Argv words = {"receive", node_.connection->paths().workdir};
-  words.insert(words.end(), how.begin(), how.end());
-  TRY_SET(receiver, "", node_.connection->start_agent_program(words));
-  sync::Options options;
-  options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
-  options.progress = tell_progress();
-  auto report = sync::send_tree(receiver.out.get(), receiver.in.get(), root, tree, options);
-  if (!report) {
-    auto error = std::move(report).error();
-    if (error.kind != Kind::cancelled) error = job::explain(receiver, std::move(error));
-    receiver.signal(SIGKILL);
-    return tl::unexpected<Error>(std::move(error));
-  }
-  receiver.in.reset();
-  receiver.wait(Millis(2000));
-  return report;
-}
-
-Status RunController::sync() {
-  const auto& tree = beginning_->ready.tree;
-  TRY("", enter(Phase::syncing));
-  context_.progress.begin("sync", fmt::format("{} files, {}", tree.files, show_bytes(tree.bytes)));
-  while (hashing_.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
-    if (context_.check_signals(false) == fleet::Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
-  }
-  TRY("read the workdir", hashing_.get());
-  run_.task["code"] = code_of(tree);
-  const auto& paths = node_.connection->paths();
-  os::Argv how = {"--mirror", "--state", paths.run_dir + "-sync.state"};
-  // What other runs brought there, and left: fleet/own_machine.sh.
-  if (node_.location.provider == "ssh") how.insert(how.end(), {"--contents", paths.home + "/.ferry/contents"});
-  TRY_SET(report, "send the workdir", send(run_.workdir, tree, how));
-  for (const auto& note : first_few(report.notes)) context_.progress.warn("sync", note);
-  context_.progress.done("sync",
-                         fmt::format("{} {}, {} sent", report.files_moved, report.files_moved == 1 ? "file" : "files",
-                                     show_bytes(report.bytes_moved)),
-                         {{"files", report.files},
-                          {"files_moved", report.files_moved},
-                          {"bytes_moved", report.bytes_moved},
-                          {"wire_bytes", report.wire_bytes}});
-  return {};
-}
-
 agent::JobSpec RunController::job_spec(const task::Task& task) const {
   agent::JobSpec spec;
   spec.run = run_.name;

@@ -16,6 +16,7 @@
 #include "job/training.h"
 #include "run/event_callback.h"
 #include "run/kept.h"
+#include "run/late_send.h"
 #include "run/lease.h"
 #include "run/next_step.h"
 #include "run/node.h"
@@ -107,10 +108,19 @@ class RunController {
   Status note_agreed();
   Status launch();
   Status connect();
+  /// Sends the workdir; what of it is late has begun to go over then (late_).
   Status sync();
+  /// All of it is there. Fails cancelled where nobody waits any more.
+  Status await_late();
+  /// Node::reopen() while the job's place is made ready. Fails where the connection broke before all was sent.
+  Status reopen();
+  /// `ferry-agent receive WORKDIR HOW…`.
+  Result<mux::Command> start_receiver(const os::Argv& how, mux::Lane lane);
   /// Sends what is below `root` to the machine's workdir; `how`: further words behind `ferry-agent receive WORKDIR`.
-  Result<sync::Report> send(const os::Path& root, const sync::Tree& tree, const os::Argv& how);
+  Result<sync::Report> send(const os::Path& root, sync::Tree tree, const os::Argv& how);
   Status setup();
+  /// What is there before the job: volumes, buckets, the environment, data.
+  Status prepare();
   Status train();
   /// Brings home what there is.
   Status fetch();
@@ -272,6 +282,7 @@ class RunController {
   fleet::RunDir run_dir_;
   Node node_;
   Trial trial_;
+  std::unique_ptr<LateSend> late_;        // from sync() until the job starts
   std::optional<job::OutputsPull> pull_;  // over node_.connection; while the job runs
   EventCallback callback_;
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir

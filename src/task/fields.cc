@@ -96,6 +96,7 @@ constexpr Field fields[] = {
     {"task", "run"},
     {"task", "outputs"},
     {"task", "checkpoints"},
+    {"task", "late"},
     {"task", "store"},
     {"task", "budget"},
     {"task", "max_duration"},

@@ -80,7 +80,8 @@ class TaskReader : FieldReader {
     if (entry.name == "run") return read_script(entry, task_.run);
     if (entry.name == "event_callback") return read_callback(entry);
     if (entry.name == "outputs") return read_outputs(entry);
-    if (entry.name == "checkpoints") return read_paths(entry, task_.checkpoints);
+    if (entry.name == "checkpoints") return read_paths(entry, task_.checkpoints, checkpoint_words);
+    if (entry.name == "late") return read_paths(entry, task_.late, late_words);
     if (entry.name == "store") return read_store(entry, task_.store);
     if (entry.name == "budget") return read_budget(entry);
     if (entry.name == "max_duration") return read_duration(entry, task_.max_duration);
@@ -248,32 +249,38 @@ class TaskReader : FieldReader {
       not_yet(entry, "estimated sizes of outputs");
       return {};
     }
-    return read_paths(entry, task_.outputs);
+    return read_paths(entry, task_.outputs, output_words);
   }
 
-  Status read_paths(const Entry& entry, std::vector<std::string>& paths) {
-    const bool is_outputs = &paths == &task_.outputs;
+  /// How complaints speak of a field that lists paths and patterns.
+  struct PathWords {
+    const char *one, *advice, *outside, *cure;
+  };
+  static constexpr PathWords output_words = {"an output", "outputs: [outputs/, '*.log']",
+                                             "only what the training writes below its working folder comes home",
+                                             "write it below the folder that 'run' starts in, as in outputs/model.pt"};
+  static constexpr PathWords checkpoint_words = {"a checkpoint", "checkpoints: [checkpoints/, '*.ckpt']",
+                                                 output_words.outside, output_words.cure};
+  static constexpr PathWords late_words = {"what is late", "late: [data/, '*.tar']", "it is a part of the workdir",
+                                           "write it relative to the workdir, as in data/"};
+
+  Status read_paths(const Entry& entry, std::vector<std::string>& paths, const PathWords& words) {
     if (entry.value->type == Type::map)
-      return complain_at(entry.at, "checkpoints are paths or patterns", {}, "checkpoints: [checkpoints/, '*.ckpt']");
-    if (entry.value->type == Type::text) return add_path(*entry.value, paths, is_outputs);
-    for (const auto& item : entry.value->entries) keep(add_path(*item.value, paths, is_outputs));
+      return complain_at(entry.at, fmt::format("{}: it takes paths or patterns", entry.name), {}, words.advice);
+    if (entry.value->type == Type::text) return add_path(*entry.value, paths, words);
+    for (const auto& item : entry.value->entries) keep(add_path(*item.value, paths, words));
     return {};
   }
 
-  Status add_path(const Node& node, std::vector<std::string>& paths, bool is_output) {
-    if (node.type != Type::text || trim(node.text).empty()) {
-      return is_output
-                 ? complain_at(node.at, "an output must be a path or a pattern", {}, "outputs: [outputs/, '*.log']")
-                 : complain_at(node.at, "a checkpoint must be a path or a pattern", {},
-                               "checkpoints: [checkpoints/, '*.ckpt']");
-    }
+  Status add_path(const Node& node, std::vector<std::string>& paths, const PathWords& words) {
+    if (node.type != Type::text || trim(node.text).empty())
+      return complain_at(node.at, fmt::format("{} must be a path or a pattern", words.one), {}, words.advice);
     const std::filesystem::path path = node.text;
     if (path.is_absolute() || node.text.starts_with('~') || std::find(path.begin(), path.end(), "..") != path.end()) {
-      return complain_at(
-          node.at,
-          fmt::format("{} '{}' is outside the workdir", is_output ? "output" : "checkpoint", printable(node.text)),
-          "only what the training writes below its working folder comes home",
-          "write it below the folder that 'run' starts in, as in outputs/model.pt");
+      const std::string_view one = words.one;
+      const auto noun = one.substr(one.starts_with("a") ? one.find(' ') + 1 : 0);
+      return complain_at(node.at, fmt::format("{} '{}' is outside the workdir", noun, printable(node.text)),
+                         words.outside, words.cure);
     }
     paths.push_back(node.text);
     return {};
@@ -284,9 +291,9 @@ class TaskReader : FieldReader {
 };
 
 bool may_be_skypilots(const Node& root) {
-  constexpr std::array<std::string_view, 12> own = {"budget", "max_duration", "idle",       "duration",
-                                                    "ends",   "environment",  "checkpoint", "checkpoints",
-                                                    "guard",  "metrics",      "aws",        "store"};
+  constexpr std::array<std::string_view, 13> own = {"budget",      "max_duration", "idle",        "duration", "ends",
+                                                    "environment", "checkpoint",   "checkpoints", "guard",    "metrics",
+                                                    "aws",         "store",        "late"};
   constexpr std::array<std::string_view, 5> theirs = {"resources", "setup", "num_nodes", "file_mounts", "envs"};
   const auto has = [&](std::string_view name) { return root.find(name) != nullptr; };
   const auto* outputs = root.find("outputs");

@@ -220,9 +220,10 @@ struct Task {
   std::string event_callback;            ///< bash, on the caller's computer, when the run's state changes
   std::vector<std::string> checkpoints;  ///< the same of what is saved while it trains, and comes home with the outputs
   std::vector<std::string> outputs;      ///< paths or globs relative to workdir; empty: `outputs/` if it exists
-  std::optional<std::string> store;      ///< place of a store (base/store_place.h); "": none, whatever the settings say
-  std::optional<Usd> budget;             ///< hard cap for the whole run
-  std::optional<Seconds> max_duration;   ///< hard cap on the training's time
+  std::vector<std::string> late;     ///< of the workdir, by the same rules: what is sent while the environment is made
+  std::optional<std::string> store;  ///< place of a store (base/store_place.h); "": none, whatever the settings say
+  std::optional<Usd> budget;         ///< hard cap for the whole run
+  std::optional<Seconds> max_duration;  ///< hard cap on the training's time
   Ends ends = Ends::terminate;
   std::optional<Seconds> idle;      ///< a training that does nothing for so long is ended
   std::optional<Seconds> duration;  ///< how long it is expected to take, for estimates

@@ -56,8 +56,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AwsSettings, subnets, security_g
 NLOHMANN_JSON_SERIALIZE_ENUM(Ends, {{Ends::terminate, "terminate"}, {Ends::stop, "stop"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Task, name, workdir, git, num_nodes, nodes_at, resources, candidates,
                                                 ordered, envs, missing_envs, missing_secrets, setup, run,
-                                                event_callback, checkpoints, outputs, store, budget, max_duration, idle,
-                                                ends, duration, environment, run_options, mounts, data, taken,
+                                                event_callback, checkpoints, outputs, late, store, budget, max_duration,
+                                                idle, ends, duration, environment, run_options, mounts, data, taken,
                                                 output_folders, volumes, aws, may_be_skypilots, on_interruption,
                                                 recovers_by_aws, not_yet)
 

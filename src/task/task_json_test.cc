@@ -42,6 +42,7 @@ Task full() {
   task.event_callback = "echo $JOB_STATUS";
   task.checkpoints = {"ckpt/*.pt"};
   task.outputs = {"outputs/", "*.pt"};
+  task.late = {"data/"};
   task.store = "s3://bucket/prefix";
   task.recovers_by_aws = true;
   task.budget = Usd{3'000'000};

@@ -310,15 +310,25 @@ TEST(Task, AnchorsAndMergeKeysAreFollowed) {
 TEST(Task, OutputsAreAListOrOnePathAndSkyPilotsEstimateStaysOne) {
   EXPECT_THAT(parsed("outputs: model.pt\n").outputs, ElementsAre("model.pt"));
   EXPECT_THAT(parsed("checkpoints: [ckpt/, a.pt]\n").checkpoints, ElementsAre("ckpt/", "a.pt"));
-  EXPECT_THAT(refused("checkpoints: {path: x}\n").what, HasSubstr("checkpoints are paths"));
+  EXPECT_THAT(refused("checkpoints: {path: x}\n").what, HasSubstr("checkpoints: it takes paths"));
   const auto task = parsed("outputs: {\"s3://bucket/out\": 5}\n");
   EXPECT_THAT(task.outputs, IsEmpty());
   EXPECT_EQ(task.not_yet.size(), 1U);
 }
 
+TEST(Task, WhatIsLateIsAListOfPathsAndPatternsOrOne) {
+  EXPECT_THAT(parsed("late: data/\n").late, ElementsAre("data/"));
+  EXPECT_THAT(parsed("late: [data/, '*.tar']\n").late, ElementsAre("data/", "*.tar"));
+  EXPECT_THAT(parsed("run: x\n").late, IsEmpty());
+  EXPECT_THAT(refused("late: {path: x}\n").what, HasSubstr("late: it takes paths"));
+  EXPECT_THAT(refused("late: ['']\n").what, HasSubstr("what is late must be a path"));
+  EXPECT_THAT(refused("late: [/mnt/x]\n").what, HasSubstr("'/mnt/x' is outside the workdir"));
+  EXPECT_FALSE(parsed("late: data/\nresources: {}\nrun: x\n").may_be_skypilots);
+}
+
 TEST(Task, AnOutputOutsideTheWorkdirIsRefused) {
   for (const char* path : {"/tmp/x", "../x", "a/../../x", "~/x"}) {
-    for (const char* field : {"outputs", "checkpoints"})
+    for (const char* field : {"outputs", "checkpoints", "late"})
       EXPECT_THAT(refused(fmt::format("{}: [\"{}\"]\n", field, path)).what, HasSubstr("outside the workdir"));
   }
 }

@@ -109,6 +109,19 @@ def test_the_exit_code_is_the_trainings_own_and_a_failed_run_brings_what_there_i
         home.nothing_left()
 
 
+def test_what_is_late_is_there_for_setup_and_does_not_come_home():
+    with Home() as home:
+        home.file("late/part.txt", "seven")
+        task(home, "cat late/part.txt > made.txt", setup="test -s late/part.txt", late=["late/", "nothing/"])
+        done = home.good("run", "task.yaml")
+        assert "late: nothing of what is sent matches nothing/" in done.err, done.err
+        assert "1 file, 5 B follows while the environment is made" in done.err, done.err
+        assert "what is late is there: 1 file, 5 B sent" in done.err, done.err
+        brought = home.home_of(home.newest())
+        assert (brought / "made.txt").read_text() == "seven" and not (brought / "late").exists(), done.err
+        home.nothing_left()
+
+
 def test_a_failing_setup_ends_the_run_before_training():
     with Home() as home:
         task(home, "echo never", setup="echo preparing; exit 4")
