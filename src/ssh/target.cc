@@ -38,6 +38,10 @@ Status check(const Target& target) {
   return {};
 }
 
+/// Quicker than ssh's usual first choice (chacha20) on every processor that AWS has, and on most others.
+constexpr const char* quick_ciphers =
+    "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com";
+
 /// Options that decide whom we trust and as whom we come; they win over the user's own config.
 Result<os::Argv> trust_options(const Target& target) {
   TRY("", check(target));
@@ -54,8 +58,7 @@ Result<os::Argv> trust_options(const Target& target) {
                   "-o", "StrictHostKeyChecking=yes",
                   "-o", "HostKeyAlias=" + target.alias,
                   "-o", "HostKeyAlgorithms=ssh-ed25519",
-                  // Quicker than the usual first choice (chacha20) on every processor that AWS has, and most others.
-                  "-o", "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com",
+                  "-o", quick_ciphers,
                   "-o", "CheckHostIP=no",
                   "-o", "UpdateHostKeys=no",
                   "-o", "IdentityFile=" + identity,

@@ -45,26 +45,30 @@ def begin(home):
     return run
 
 
-def stored_keys(home):
-    """By the rehearsal cloud's index, for a ferry command would follow the run; none while its S3 has not been asked
-    for anything."""
-    file = home.root / "data/ferry/rehearsal/s3/index.db"
-    if not file.exists():
-        return []
-    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as index:
+def stored_objects(home):
+    """Key → file with its bytes, by the rehearsal cloud's index, for a ferry command would follow the run; none while
+    its S3 has not been asked for anything."""
+    folder = home.root / "data/ferry/rehearsal/s3"
+    if not (folder / "index.db").exists():
+        return {}
+    with contextlib.closing(sqlite3.connect(f"file:{folder}/index.db?mode=ro", uri=True)) as index:
         if not index.execute("SELECT 1 FROM sqlite_master WHERE name = 'objects'").fetchall():
-            return []
-        return [key.decode() for key, in index.execute("SELECT key FROM objects").fetchall()]
+            return {}
+        rows = index.execute("SELECT CAST(key AS TEXT), CAST(id AS TEXT) FROM objects").fetchall()
+    return {key: folder / "data" / id[:2] / id for key, id in rows}
 
 
 def stored(home, attempt):
-    """Whether the attempt's manifest names a file of its own."""
-    of_it = [key for key in stored_keys(home) if f"/a{attempt}/r0/" in key]
-    return any(key.endswith("outputs/saved") for key in of_it) and any(key.endswith("/manifest.json") for key in of_it)
+    """Whether the attempt's manifest names the file that was saved: it is put after that, and again and again."""
+    for key, file in stored_objects(home).items():
+        if key.endswith(f"/a{attempt}/r0/manifest.json"):
+            with contextlib.suppress(FileNotFoundError):  # there is a newer one by now
+                return "outputs/saved" in file.read_text()
+    return False
 
 
 def stored_whole(home, attempt):
-    return any(key.endswith(f"/a{attempt}/r0/record/end.json") for key in stored_keys(home))
+    return any(key.endswith(f"/a{attempt}/r0/record/end.json") for key in stored_objects(home))
 
 
 def die(home):
