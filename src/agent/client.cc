@@ -30,11 +30,6 @@ std::string tail_of(std::string_view noise) {
 /// What an event takes in memory, about.
 std::size_t weight(const Client::Event& event) { return sizeof event + (event.log ? event.log->bytes.size() : 0); }
 
-/// The agent's own answer; any other error says that the connection is of no more use.
-bool is_refusal(const Error& error) {
-  return error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::corrupt;
-}
-
 Result<JobStatus> started(const Result<Json>& answer) {
   if (!answer && answer.error().kind == Kind::bad_input) return refused_start(answer.error());
   if (!answer) return tl::unexpected<Error>(answer.error());
@@ -42,6 +37,10 @@ Result<JobStatus> started(const Result<Json>& answer) {
 }
 
 }  // namespace
+
+bool is_answer(const Error& error) {
+  return error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::corrupt;
+}
 
 Result<Client> Client::connect(os::Fd in, os::Fd out, Millis limit) {
   auto client = begin(std::move(in), std::move(out), limit);
@@ -208,7 +207,7 @@ Result<JobStatus> Client::start_and_attach(const JobSpec& spec, std::uint64_t of
   if (!start) return started(tl::unexpected<Error>(start.error()));
   TRY_SET(attach, "", post({{"op", "attach"}, {"offset", offset}}));
   auto answer = answer_to(*start);
-  if (!answer && !is_refusal(answer.error())) return tl::unexpected<Error>(std::move(answer).error());
+  if (!answer && !is_answer(answer.error())) return tl::unexpected<Error>(std::move(answer).error());
   TRY("", be_attached(attach, offset));
   return started(answer);
 }

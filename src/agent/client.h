@@ -105,6 +105,9 @@ class Client {
   std::optional<std::uint64_t> place_;
 };
 
+/// Whether an error of Client's is the agent's own answer; any other says nothing about what the agent did.
+bool is_answer(const Error& error);
+
 /// ferry-agent's main: `ferry-agent serve DIR`, `connect DIR`, `send …`, `receive …`, `--version`. See
 /// agent/main.cc for each.
 int agent_main(int argc, char** argv);

@@ -12,11 +12,6 @@ constexpr Millis silence_limit{30'000};
 /// The user waits for a cancellation; an agent that lives answers at once.
 constexpr Millis cancel_answer_limit{10'000};
 constexpr Millis step{50};
-
-/// True for an agent's own answer; anything else says nothing about what it did.
-bool is_answer(const Error& error) {
-  return error.kind != Kind::lost && error.kind != Kind::timeout && error.kind != Kind::corrupt;
-}
 }  // namespace
 
 Result<Followed> Training::setup(Connection& connection, const agent::JobSpec& spec) {
@@ -24,7 +19,7 @@ Result<Followed> Training::setup(Connection& connection, const agent::JobSpec& s
   if (!cancelled_ && context_.interrupt != fleet::Interrupt::cancel) {
     asked_to_start_ = true;
     auto begun = channel.client.start_and_attach(spec, log_.size());
-    refused_ = begun ? begun->reason == agent::not_started : is_answer(begun.error());
+    refused_ = begun ? begun->reason == agent::not_started : agent::is_answer(begun.error());
     if (!begun) begun = tl::unexpected<Error>(connection.explained(channel, std::move(begun).error()));
     TRY_SET(status, "start the job", std::move(begun));
     if (refused_) return Followed{.status = std::move(status)};

@@ -25,7 +25,7 @@ std::string_view extension(std::string_view path) {
 }
 
 /// By the end of its name: its bytes are as good as random.
-bool is_packed(std::string_view ending) {
+bool comes_packed(std::string_view ending) {
   static constexpr std::string_view all[] = {
       ".7z",  ".avif", ".bz2", ".flac", ".gif",     ".gz",  ".heic", ".jpeg", ".jpg",  ".m4a", ".mkv", ".mov", ".mp3",
       ".mp4", ".npz",  ".ogg", ".opus", ".parquet", ".png", ".tgz",  ".webm", ".webp", ".whl", ".xz",  ".zip", ".zst"};
@@ -37,12 +37,12 @@ bool is_packed(std::string_view ending) {
 void sort_by_likeness(const std::vector<Entry>& entries, std::vector<Wanted>& wanted) {
   std::sort(wanted.begin(), wanted.end(), [&](const Wanted& a, const Wanted& b) {
     const auto one = extension(entries[a.index].path), other = extension(entries[b.index].path);
-    const int packed = is_packed(one) - is_packed(other), order = packed != 0 ? packed : one.compare(other);
+    const int packed = comes_packed(one) - comes_packed(other), order = packed != 0 ? packed : one.compare(other);
     return order != 0 ? order < 0 : a.index < b.index;
   });
   const auto size_of = [&](const Wanted& one) { return entries[one.index].size; };
   auto middle = wanted.begin();
-  while (middle != wanted.end() && !is_packed(extension(entries[middle->index].path))) ++middle;
+  while (middle != wanted.end() && !comes_packed(extension(entries[middle->index].path))) ++middle;
   std::uint64_t all = 0, packed = 0;
   for (auto one = wanted.begin(); one != wanted.end(); ++one) (one < middle ? all : packed) += size_of(*one);
   all += packed;
