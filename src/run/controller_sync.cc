@@ -23,11 +23,14 @@ Result<mux::Command> RunController::start_receiver(const os::Argv& how, mux::Lan
   return node_.connection->start_agent_program(words, lane);
 }
 
+bool RunController::has_no_contents() const { return node_.location.provider != "ssh"; }
+
 Result<sync::Report> RunController::send(const os::Path& root, sync::Tree tree, const os::Argv& how) {
   TRY_SET(receiver, "", start_receiver(how, mux::Lane::work));
   sync::Options options;
   options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
   options.progress = tell_progress();
+  options.expects_nothing = has_no_contents();
   return send_to(receiver, root, std::move(tree), options);
 }
 
@@ -43,7 +46,7 @@ Status RunController::sync() {
   const auto& paths = node_.connection->paths();
   os::Argv how = {"--state", paths.run_dir + "-sync.state"};
   // What other runs brought there, and left: fleet/own_machine.sh.
-  if (node_.location.provider == "ssh") how.insert(how.end(), {"--contents", paths.home + "/.ferry/contents"});
+  if (!has_no_contents()) how.insert(how.end(), {"--contents", paths.home + "/.ferry/contents"});
   // What an attempt before, or another run, left is put over what was sent: after all of it.
   const bool may_be_late = trial_.n == 1 && !request.task.taken;
   TRY_SET(parts, "",
@@ -66,7 +69,7 @@ Status RunController::sync() {
   context_.progress.done("sync", told, data);
   if (parts.late.files == 0) return {};
   TRY_SET(receiver, "send the workdir", start_receiver(how, mux::Lane::background));
-  late_ = std::make_unique<LateSend>(std::move(receiver), run_.workdir, std::move(parts.late));
+  late_ = std::make_unique<LateSend>(std::move(receiver), run_.workdir, std::move(parts.late), has_no_contents());
   return {};
 }
 

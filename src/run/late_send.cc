@@ -20,9 +20,11 @@ Result<sync::Report> send_to(mux::Command& receiver, const os::Path& root, sync:
   return report;
 }
 
-LateSend::LateSend(mux::Command receiver, os::Path root, sync::Tree tree) {
-  auto send = [this, receiver = std::move(receiver), root = std::move(root), tree = std::move(tree)]() mutable {
+LateSend::LateSend(mux::Command receiver, os::Path root, sync::Tree tree, bool expects_nothing) {
+  auto send = [this, expects_nothing, receiver = std::move(receiver), root = std::move(root),
+               tree = std::move(tree)]() mutable {
     sync::Options options;
+    options.expects_nothing = expects_nothing;
     options.cancelled = [this] { return ends_.load(); };
     options.progress = [this](const sync::Progress& now) {
       const std::lock_guard lock(mutex_);

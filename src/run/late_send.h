@@ -20,7 +20,7 @@ Result<sync::Report> send_to(mux::Command& receiver, const os::Path& root, sync:
 /// send_to(), in a thread of its own. Use from one thread.
 class LateSend {
  public:
-  LateSend(mux::Command receiver, os::Path root, sync::Tree tree);
+  LateSend(mux::Command receiver, os::Path root, sync::Tree tree, bool expects_nothing);
   /// Ends it, and waits until it has ended: at most moments.
   ~LateSend();
   LateSend(const LateSend&) = delete;

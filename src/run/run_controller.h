@@ -114,6 +114,8 @@ class RunController {
   Status await_late();
   /// Node::reopen() while the job's place is made ready. Fails where the connection broke before all was sent.
   Status reopen();
+  /// The machine cannot have files of other runs.
+  bool has_no_contents() const;
   /// `ferry-agent receive WORKDIR HOW…`.
   Result<mux::Command> start_receiver(const os::Argv& how, mux::Lane lane);
   /// Sends what is below `root` to the machine's workdir; `how`: further words behind `ferry-agent receive WORKDIR`.

@@ -84,13 +84,38 @@ bool Packer::make_room() {
   if (!now.bytes) now.bytes = std::make_unique_for_overwrite<char[]>(area_size);
   if (now.used + goal_ <= area_size) return true;
   Area& next = areas_[1 - current_];
-  if (next.jobs > 0) return false;
+  {
+    const std::lock_guard hold(mutex_);
+    if (next.jobs > 0) return false;
+  }
   if (!next.bytes) next.bytes = std::make_unique_for_overwrite<char[]>(area_size);
   next.used = std::min(now.used, largest_prefix);
   std::memcpy(next.bytes.get(), now.bytes.get() + now.used - next.used, next.used);
   current_ = 1 - current_;
   begin_ = next.used;
   return true;
+}
+
+bool Packer::is_full() {
+  const std::lock_guard hold(mutex_);
+  const std::size_t usual = threads_.size() + jobs_besides;
+  return undone_ >= usual || (jobs_.size() >= usual && held_ >= most_held_);
+}
+
+/// What goes as it is, and may wait for long, is not to keep an area.
+void Packer::detach(Job& job) const {
+  if (job.packed_length > 0 || job.area == nullptr || most_held_ == 0) return;
+  job.own = make_buffer(job.length);
+  std::memcpy(job.own.get(), job.plain, job.length);
+  job.plain = job.own.get();
+}
+
+/// It is packed, or goes as it is. With the mutex held.
+void Packer::end(Job& job) {
+  job.done = true;
+  held_ += job.packed_length > 0 ? job.packed_length : job.length;
+  const bool needs_area = job.packed_length == 0 && !job.own;
+  if (job.area != nullptr && !needs_area) std::exchange(job.area, nullptr)->jobs--;
 }
 
 std::size_t Packer::add(std::string_view bytes) {
@@ -149,8 +174,10 @@ void Packer::close_block() {
     job->area = &area();
     job->plain = area().bytes.get() + begin_;
     job->length = area().used - begin_;
+    job->is_alone = false;
     job->prefix = prefix_of(begin_, job->length);
     begin_ = area().used;
+    const std::lock_guard hold(mutex_);
     area().jobs++;
   }
   job->effort = effort_;
@@ -165,10 +192,15 @@ void Packer::put(std::unique_ptr<Job> job) {
     if (!context_) context_ = std::make_unique<Context>();
     context_->pack(*job);
   }
-  job->done = !by_thread;
+  if (!by_thread) detach(*job);
   {
     const std::lock_guard hold(mutex_);
-    if (by_thread) to_pack_.push_back(job.get());
+    if (by_thread) {
+      to_pack_.push_back(job.get());
+      ++undone_;
+    } else {
+      end(*job);
+    }
     jobs_.push_back(std::move(job));
   }
   if (by_thread) given_.notify_one();
@@ -190,8 +222,10 @@ void Packer::work() {
     to_pack_.pop_front();
     hold.unlock();
     context.pack(job);
+    detach(job);
     hold.lock();
-    job.done = true;
+    --undone_;
+    end(job);
     done_.notify_one();
   }
 }
@@ -202,7 +236,7 @@ std::optional<Packer::Block> Packer::first(std::chrono::milliseconds limit) {
   const Job& job = *jobs_.front();
   const bool is_packed = job.packed_length > 0;
   Block block{.length = job.length, .did_not_shrink = !is_packed && !job.as_it_is};
-  append_number(block.header, job.length * 4 + (is_packed ? 1 : 0) + (job.area == nullptr ? 2 : 0));
+  append_number(block.header, job.length * 4 + (is_packed ? 1 : 0) + (job.is_alone ? 2 : 0));
   if (is_packed) append_number(block.header, job.packed_length);
   block.body =
       is_packed ? std::string_view(job.packed.get(), job.packed_length) : std::string_view(job.plain, job.length);
@@ -211,7 +245,9 @@ std::optional<Packer::Block> Packer::first(std::chrono::milliseconds limit) {
 
 void Packer::drop_first() {
   const std::lock_guard hold(mutex_);
-  if (Area* area = jobs_.front()->area) area->jobs--;
+  const Job& job = *jobs_.front();
+  held_ -= job.packed_length > 0 ? job.packed_length : job.length;
+  if (job.area != nullptr) job.area->jobs--;
   jobs_.pop_front();
 }
 

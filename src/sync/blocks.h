@@ -12,6 +12,7 @@
 /// room.
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -58,6 +59,8 @@ class Packer {
   std::size_t effort() const { return effort_; }
   /// So many of the next bytes are not tried to be compressed at all.
   void leave_next(std::size_t bytes) { left_as_they_are_ = bytes; }
+  /// So much may be packed and wait for the line; usually no more than the next few blocks.
+  void hold(std::size_t bytes) { most_held_ = bytes; }
 
   /// The first block that was not dropped, or that there is none within `limit`.
   struct Block {
@@ -74,22 +77,24 @@ class Packer {
   struct Area {
     std::unique_ptr<char[]> bytes;
     std::size_t used = 0;
-    int jobs = 0;  ///< blocks that lie in it
+    int jobs = 0;  ///< blocks that are still to be read from it
   };
   struct Job {
-    Area* area = nullptr;  ///< that it lies in; null if it stands alone, and is its `own`
-    Buffer own;
+    Area* area = nullptr;  ///< that it is to be read from; null if that is its `own`, or is over
+    Buffer own;            ///< of one that stands alone
     const char* plain = nullptr;
     std::size_t length = 0, prefix = 0, effort = 0;
-    bool as_it_is = false, done = false;
+    bool is_alone = true, as_it_is = false, done = false;
     Buffer packed;
     std::size_t packed_length = 0;  ///< 0: it is to go as it is
   };
   class Context;
-  bool is_full() const { return jobs_.size() >= threads_.size() + jobs_besides; }
+  bool is_full();
   std::size_t add_to_area(std::string_view bytes);
   std::size_t add_alone(std::string_view bytes);
   void put(std::unique_ptr<Job> job);
+  void detach(Job& job) const;
+  void end(Job& job);
   static constexpr std::size_t jobs_besides = 4;  ///< that wait for a thread or the line, while all threads work
   Area& area() { return areas_[current_]; }
   const Area& area() const { return areas_[current_]; }
@@ -111,6 +116,9 @@ class Packer {
   std::condition_variable given_, done_;
   std::deque<std::unique_ptr<Job>> jobs_;  ///< in the order of the line
   std::deque<Job*> to_pack_;               ///< of these, by the threads
+  std::size_t undone_ = 0;                 ///< of these
+  std::size_t held_ = 0;                   ///< bytes of the others
+  std::atomic<std::size_t> most_held_{0};
   bool stop_ = false;
   std::vector<std::thread> threads_;  // the last: they use the others
 };

@@ -27,6 +27,7 @@ constexpr double slow_line = 40e6, slow_line_near = 20e6;           // bytes a s
 constexpr std::uint64_t taken_by_buffers = std::uint64_t{8} << 20;  // on a long line, however slow it is
 constexpr auto near_answers_in = std::chrono::milliseconds(25);
 constexpr std::size_t most_left = std::size_t{32} << 20;
+constexpr std::size_t most_unread = std::size_t{16} << 20;
 constexpr std::size_t least_through = std::size_t{64} << 10;
 constexpr int pipe_size = 1 << 20;
 constexpr int poll_ms = 100;
@@ -92,14 +93,42 @@ Status Channel::wait(For what) {
     TRY("", may_go_on());
     if (Clock::now() - begin >= silence_) return broken("the other side fell silent");
     pollfd wanted[2] = {{in_, POLLIN, 0}, {out_, POLLOUT, 0}};
+    const bool listens = is_ahead_ && !is_over_ && unread_.size() < most_unread;
     if (what == For::reading) wanted[1].fd = -1;
-    if (what == For::writing && !(attentive_ && greeted_)) wanted[0].fd = -1;
+    if (what == For::writing && !(attentive_ && greeted_) && !listens) wanted[0].fd = -1;
     if (::poll(wanted, 2, poll_ms) < 0 && errno != EINTR) return fail_errno("poll");
+    if (what == For::writing && listens && wanted[0].revents != 0) listen();
     if ((what == For::writing ? wanted[1] : wanted[0]).revents != 0) return check_pace(Clock::now() - begin);
   }
 }
 
-Status Channel::send(std::string_view& first, std::string_view& second) {
+/// The peer may have to be heard before it takes more.
+void Channel::listen() {
+  const std::size_t before = unread_.size();
+  unread_.resize(before + buffer_size);
+  const ssize_t got = ::read(in_, unread_.data() + before, buffer_size);
+  unread_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  is_over_ = got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+  if (got > 0) received_ += static_cast<std::uint64_t>(got);
+}
+
+/// As read(2), of what was read before at first.
+ssize_t Channel::read_now(char* to, std::size_t limit) {
+  if (read_of_it_ == unread_.size()) {
+    const ssize_t got = ::read(in_, to, limit);
+    if (got > 0) received_ += static_cast<std::uint64_t>(got);
+    return got;
+  }
+  const std::size_t taken = unread_.copy(to, limit, read_of_it_);
+  read_of_it_ += taken;
+  if (read_of_it_ == unread_.size()) {
+    unread_ = {};
+    read_of_it_ = 0;
+  }
+  return static_cast<ssize_t>(taken);
+}
+
+Status Channel::send(std::string_view& first, std::string_view& second, bool waits) {
   while (!first.empty() || !second.empty()) {
     TRY("", check_cancelled());
     iovec parts[2];
@@ -118,6 +147,7 @@ Status Channel::send(std::string_view& first, std::string_view& second) {
       first.remove_prefix(of_first);
       second.remove_prefix(sent - of_first);
     } else if (errno == EAGAIN) {
+      if (!waits) return {};
       TRY("", wait(For::writing));
     } else if (errno != EINTR) {
       return broken("writing failed");
@@ -129,12 +159,9 @@ Status Channel::send(std::string_view& first, std::string_view& second) {
 /// Never 0.
 Result<std::size_t> Channel::read_into(char* to, std::size_t limit) {
   while (true) {
-    const ssize_t got = ::read(in_, to, limit);
+    const ssize_t got = read_now(to, limit);
     if (got == 0) return broken();  // why, the other program may tell on its standard error
-    if (got > 0) {
-      received_ += static_cast<std::uint64_t>(got);
-      return static_cast<std::size_t>(got);
-    }
+    if (got > 0) return static_cast<std::size_t>(got);
     if (errno == EAGAIN) {
       TRY("", wait(For::reading));
     } else if (errno != EINTR) {
@@ -151,40 +178,48 @@ Result<std::string_view> Channel::receive() {
 Status Channel::greet() {
   const std::string ours = std::string(greeting) + protocol_version;
   std::string_view unsent = ours, nothing;
-  return send(unsent, nothing);
+  return send(unsent, nothing, true);
 }
 
 Status Channel::await_greeting() {
-  std::string heard;
-  std::size_t at = std::string::npos;
   const auto begin = Clock::now();
-  while (at == std::string::npos || heard.size() <= at + greeting.size()) {
+  TRY("", hear({}));
+  while (!greeted_) {
     auto more = receive();
     if (!more) {
       Error error = std::move(more).error();
-      if (error.kind == Kind::lost && !heard.empty()) error.why = "it said: " + printable(trim(heard.substr(0, 300)));
+      if (error.kind == Kind::lost && !intro_.empty()) error.why = "it said: " + printable(trim(intro_.substr(0, 300)));
       return tl::unexpected(std::move(error));
     }
-    heard += *more;
+    TRY("", hear(*more));
     waited_ = {};
     if (Clock::now() - begin > longest_work) return broken("the other side never began");
-    at = heard.find(greeting);
-    if (std::min(at, heard.size()) > shell_noise_limit) {
-      return fail(Kind::corrupt, "the other side does not speak ferry's sync protocol",
-                  "it said: " + printable(trim(heard.substr(0, 300))),
-                  "make its login shell print nothing when it is not interactive");
-    }
   }
-  const char version = heard[at + greeting.size()];
+  return {};
+}
+
+/// Looks for the greeting. What is wrong is so at the next call, too.
+Status Channel::hear(std::string_view bytes) {
+  intro_ += bytes;
+  const std::size_t at = intro_.find(greeting);
+  if (std::min(at, intro_.size()) > shell_noise_limit) {
+    return fail(Kind::corrupt, "the other side does not speak ferry's sync protocol",
+                "it said: " + printable(trim(intro_.substr(0, 300))),
+                "make its login shell print nothing when it is not interactive");
+  }
+  if (at == std::string::npos || intro_.size() <= at + greeting.size()) return {};
+  const char version = intro_[at + greeting.size()];
   if (version != protocol_version) {
     return fail(Kind::unsupported,
                 "the other side speaks version " + std::to_string(int{version}) + " of the sync protocol, we speak " +
                     std::to_string(int{protocol_version}),
                 {}, "use the same version of ferry on both sides");
   }
-  heard.erase(0, at + greeting.size() + 1);
-  raw_rest_ = {raw_.get(), heard.copy(raw_.get(), buffer_size)};
+  intro_.erase(0, at + greeting.size() + 1);
+  raw_rest_ = {raw_.get(), intro_.copy(raw_.get(), buffer_size)};
+  intro_ = {};
   greeted_ = true;
+  begin_to_judge();  // before, the line may not have been there
   return {};
 }
 
@@ -239,8 +274,32 @@ Status Channel::begin_bulk() {
   }
   is_near_ = is_answered_;
   packer_.set_effort(is_near_ ? 0 : first_effort);
-  judged_at_ = Clock::now();
+  begin_to_judge();
   return {};
+}
+
+Status Channel::go_ahead(std::size_t most) {
+  is_ahead_ = true;
+  packer_.hold(most);
+  TRY("", pack_pending());
+  if (packer_.has_open_block()) packer_.close_block();
+  in_bulk_ = true;
+  packer_.set_effort(first_effort);
+  begin_to_judge();
+  return send_blocks(Until::none_is_ready);
+}
+
+void Channel::end_going_ahead() {
+  is_ahead_ = false;
+  packer_.hold(0);
+}
+
+bool Channel::has_word() { return peer_spoke(); }
+
+void Channel::begin_to_judge() {
+  judged_in_ = judged_out_ = unshrunk_ = 0;
+  working_ = writing_ = {};
+  judged_at_ = Clock::now();
 }
 
 Status Channel::pack_pending() {
@@ -271,12 +330,13 @@ Status Channel::send_blocks(Until until) {
       if (!block_) continue;
       if (block_->body.size() < largest_to_gather) block_->header += std::exchange(block_->body, {});
       head_ = block_->header;
+      block_size_ = head_.size() + block_->body.size();
     }
     const auto middle = Clock::now();
-    const std::size_t size = head_.size() + block_->body.size();
-    TRY("", send(head_, block_->body));
+    TRY("", send(head_, block_->body, until != Until::none_is_ready));
     writing_ += Clock::now() - middle;
-    judge(*block_, size);
+    if (!head_.empty() || !block_->body.empty()) return {};
+    judge(*block_, block_size_);
     block_.reset();
     packer_.drop_first();
     if (until == Until::one_went) return {};
@@ -296,6 +356,7 @@ void Channel::judge(const Packer::Block& block, std::size_t sent) {
   unshrunk_ += sent < block.length ? 0 : block.length;
   if (judged_in_ < (is_near_ ? judged_near : judged)) return;
   const auto took = Clock::now() - judged_at_;
+  if (!greeted_ && is_ahead_) return;
   const double rate = static_cast<double>(judged_out_) / std::chrono::duration<double>(took).count();
   const bool is_fast =
       is_near_ ? rate >= slow_line_near || writing_ < took / 2 : rate >= slow_line && sent_ > taken_by_buffers;
@@ -310,9 +371,7 @@ void Channel::judge(const Packer::Block& block, std::size_t sent) {
     --effort;
   }
   packer_.set_effort(effort);
-  judged_in_ = judged_out_ = unshrunk_ = 0;
-  working_ = writing_ = {};
-  judged_at_ += took;
+  begin_to_judge();
 }
 
 /// Unpacks what was read until there is something to use; reads nothing.
@@ -344,11 +403,14 @@ bool Channel::peer_spoke() {
     }
     if (!rest_.empty()) return true;
     if (!raw_rest_.empty()) continue;
-    const ssize_t got = ::read(in_, raw_.get(), buffer_size);
+    const ssize_t got = read_now(raw_.get(), buffer_size);
     if (got < 0) return errno != EAGAIN && errno != EINTR;
     if (got == 0) return true;
-    received_ += static_cast<std::uint64_t>(got);
-    raw_rest_ = std::string_view(raw_.get(), static_cast<std::size_t>(got));
+    const std::string_view bytes(raw_.get(), static_cast<std::size_t>(got));
+    if (greeted_)
+      raw_rest_ = bytes;
+    else if (!hear(bytes))
+      return true;
   }
 }
 

@@ -27,7 +27,7 @@ inline constexpr std::string_view greeting =
     "\x05\x16"
     "ferry-sync"
     "\x1e";
-inline constexpr char protocol_version = 2;
+inline constexpr char protocol_version = 3;
 
 /// Use from one thread. While it lives both descriptors are non-blocking; afterwards they are as before.
 class Channel {
@@ -59,6 +59,12 @@ class Channel {
   /// From now on much is written: compressing it takes as much effort as the line leaves time for. Asks the peer, who
   /// waits for a word, by a letter 'Q': by how soon 'P' comes, it is known whether it is near.
   Status begin_bulk();
+  /// From now on much is written that the peer has not asked for, to a line that may not be there yet. What it does not
+  /// take is packed and held, up to `most` bytes, and what the peer says meanwhile is read and kept.
+  Status go_ahead(std::size_t most);
+  void end_going_ahead();
+  /// The peer has said something besides its greeting, or gone. Does not wait.
+  bool has_word();
   /// From now on a word from the peer stops writing (as `lost`): it can only be about an error.
   void stop_writing_when_peer_speaks(bool yes) { attentive_ = yes; }
 
@@ -88,13 +94,17 @@ class Channel {
  private:
   using Clock = std::chrono::steady_clock;
   Status await_greeting();
+  Status hear(std::string_view bytes);
   Status pack_pending();
   Status pack(std::string_view& bytes);
   enum class Until { none_is_ready, one_went, none_is_left };
   Status send_blocks(Until until);
+  void begin_to_judge();
   void judge(const Packer::Block& block, std::size_t sent);
-  /// Takes from both, one after the other, what was sent.
-  Status send(std::string_view& first, std::string_view& second);
+  /// Takes from both, one after the other, what was sent: all, or without a wait.
+  Status send(std::string_view& first, std::string_view& second, bool waits);
+  void listen();
+  ssize_t read_now(char* to, std::size_t limit);
   Status refill();
   Result<std::size_t> read_into(char* to, std::size_t limit);
   Status decode();
@@ -115,12 +125,18 @@ class Channel {
   Clock::time_point beaten_ = Clock::now();
   std::optional<Clock::time_point> deadline_;
   bool attentive_ = false;
+  bool is_ahead_ = false;
+  std::string intro_;   ///< what came before the greeting was found
+  std::string unread_;  ///< what was read while there was something to write
+  std::size_t read_of_it_ = 0;
+  bool is_over_ = false;      ///< there the end was found
   bool greeted_ = false;      ///< the peer's greeting was found
   bool is_answered_ = false;  ///< a 'P' came
   std::string pending_;       ///< to be packed
   Packer packer_;
   std::optional<Packer::Block> block_;  ///< that is being sent
   std::string_view head_;               ///< what is unsent of its header
+  std::size_t block_size_ = 0;          ///< of both, when it was begun
   bool in_bulk_ = false, is_near_ = false;
   std::size_t judged_in_ = 0, judged_out_ = 0;  ///< bytes of the blocks since the effort was chosen
   std::size_t unshrunk_ = 0;                    ///< of these that did not shrink

@@ -8,19 +8,10 @@
 #include "base/hash.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "sync/sync_testing.h"
 
 namespace ferry::sync {
 namespace {
-
-std::string noise(std::size_t size, std::uint64_t seed) {
-  std::string made;
-  std::uint64_t state = seed + 88172645463325252ULL;
-  while (made.size() < size) {
-    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-    for (int i = 0; i < 8; ++i) made += static_cast<char>(state >> (8 * i));
-  }
-  return made.substr(0, size);
-}
 
 std::vector<std::string> chunks_of(std::string_view bytes) {
   std::vector<std::string> chunks;

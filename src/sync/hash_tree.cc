@@ -41,6 +41,7 @@ class TreeHasher {
     begin_small_ = large;
     TRY("", on_all_cores(todo_.size() - large, hashed_at_once, [this](auto&&... it) { hash(it...); }));
     const bool news = !todo_.empty() || recalled_ != known_.loaded();
+    tree_.is_new = !cache_file_.empty() && recalled_ < todo_.size();
     const auto saved = news ? save() : Status();
     leave_out_failures();
     return saved;

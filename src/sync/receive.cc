@@ -86,8 +86,10 @@ Result<char> Receiver::next_letter() {
 
 Status Receiver::read_list() {
   TRY_SET(letter, "", next_letter());
-  if (letter != 'M' && letter != 'A') return fail(Kind::corrupt, "the sender began with something unknown");
+  if (letter != 'M' && letter != 'A' && letter != 'S')
+    return fail(Kind::corrupt, "the sender began with something unknown");
   all_come_ = letter == 'A';
+  come_unasked_ = letter != 'M';
   TRY_SET(entries, "", read_manifest(channel_, options_.most_entries, options_.most_list_bytes));
   entries_ = std::move(entries);
   TRY_SET(sparse, "", read_sparse(channel_, entries_.size()));

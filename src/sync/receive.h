@@ -100,7 +100,8 @@ class Receiver {
   Parts parts_;
   std::optional<Placer> placer_;
   List entries_;
-  bool all_come_ = false;  ///< the sender does not wait until it is asked
+  bool all_come_ = false;      ///< all files, without being asked for
+  bool come_unasked_ = false;  ///< files may come that are not asked for
   std::vector<std::pair<std::size_t, std::uint64_t>> sparse_;
   std::int64_t mtime_of(std::size_t index, const Entry& entry) const;
   void note_mtime(std::size_t index, std::int64_t mtime_ns);

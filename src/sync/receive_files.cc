@@ -45,7 +45,7 @@ Status Receiver::take_files() {
     } else if (letter == 'Z' && unanswered_ == 0) {
       TRY_SET(notes, "", read_notes(channel_));
       senders_notes_.insert(senders_notes_.end(), notes.begin(), notes.end());
-      all_come_ = false;
+      all_come_ = come_unasked_ = false;
       return collect(true);
     } else {
       return fail(Kind::corrupt, unknown_word);
@@ -58,9 +58,9 @@ Status Receiver::take_files() {
 /// Of a file that was asked for, or comes unasked.
 Result<std::size_t> Receiver::read_index() {
   TRY_SET(index, "", channel_.number(entries_.size()));
-  const bool comes = index < entries_.size() && (fates_[index] == Fate::asked ||
-                                                 (all_come_ && fates_[index] == Fate::stays &&
-                                                  entries_.type(index) == Type::file && !entries_.is_unsettled(index)));
+  const bool comes = index < entries_.size() &&
+                     (fates_[index] == Fate::asked ||
+                      (come_unasked_ && entries_.type(index) == Type::file && !entries_.is_unsettled(index)));
   if (!comes) return fail(Kind::corrupt, "the sender sent a file that was not asked for");
   return index;
 }
@@ -94,6 +94,7 @@ Status Receiver::take_file() {
   if (letter != 'k') progress_ = before;
   if (letter == 'a' && ++again_ < most_retries) return {};
   again_ = 0;
+  if (letter == 'u' && come_unasked_) return {};
   if (letter == 'v') {
     leave_out(index);
   } else if (letter != 'k') {

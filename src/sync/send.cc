@@ -96,15 +96,19 @@ Result<Report> Sender::converse() {
   notes_ = tree_.skipped;
   for (const std::string& glob : tree_.unmatched) notes_.push_back("nothing matches " + printable(glob));
   TRY("", put_list());
-  TRY("", converse_in_rounds(goes_ahead()));
+  TRY("", converse_in_rounds(list_letter()));
   show(true);
   return report();
 }
 
-bool Sender::goes_ahead() const { return tree_.bytes + tree_.files * cost_of_a_file <= options_.unasked_bytes; }
+Sender::ListLetter Sender::list_letter() const {
+  if (tree_.bytes + tree_.files * cost_of_a_file <= options_.unasked_bytes) return ListLetter::all;
+  return options_.expects_nothing || tree_.is_new ? ListLetter::some : ListLetter::waits;
+}
 
 Status Sender::put_list() {
-  channel_.put(goes_ahead() ? "A" : "M");
+  const char letter = static_cast<char>(list_letter());
+  channel_.put({&letter, 1});
   TRY("", put_manifest(channel_, tree_.entries));
   std::vector<std::pair<std::size_t, std::uint64_t>> sparse;
   for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
@@ -116,8 +120,9 @@ Status Sender::put_list() {
   return put_sparse(channel_, sparse);
 }
 
-Status Sender::converse_in_rounds(bool ahead) {
-  if (ahead) {
+Status Sender::converse_in_rounds(ListLetter ahead) {
+  if (ahead == ListLetter::some) TRY("", go_ahead());
+  if (ahead == ListLetter::all) {
     std::vector<Wanted> all;
     for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
       if (tree_.entries[i].type == Type::file && !tree_.entries[i].unsettled)
@@ -135,7 +140,7 @@ Status Sender::converse_in_rounds(bool ahead) {
     }
     if (letter != 'W') break;
     TRY_SET(wanted, "", read_wants());
-    if (ahead && round == 0) {
+    if (ahead == ListLetter::all && round == 0) {
       count_sent_ahead(wanted);
       continue;
     }
@@ -201,16 +206,27 @@ Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t
 
 /// Sends what is wanted and says that this was all.
 Status Sender::send_round(std::vector<Wanted> wanted) {
-  std::uint64_t bytes = 0;
-  for (const Wanted& one : wanted) bytes += tree_.entries[one.index].size;
+  const std::uint64_t before = progress_.bytes_total;
+  begin_round(wanted);
+  if (progress_.bytes_total - before > least_bulk) TRY("", channel_.begin_bulk());
+  TRY("", send_all(wanted));
+  return end_round();
+}
+
+void Sender::begin_round(std::vector<Wanted>& wanted) {
   progress_.files_total += wanted.size();
-  progress_.bytes_total += bytes;
+  for (const Wanted& one : wanted) progress_.bytes_total += tree_.entries[one.index].size;
   sort_by_likeness(tree_.entries, wanted);
   show(true);
-  ReadAhead ahead(*root_, tree_.entries, wanted,
-                  {.threads = readers, .trusts_list = rounds_++ == 0, .while_reading = while_reading});
+}
+
+ReadAhead::Settings Sender::reading() const {
+  return {.threads = readers, .trusts_list = rounds_ == 0, .while_reading = while_reading};
+}
+
+Status Sender::send_all(const std::vector<Wanted>& wanted) {
+  ReadAhead ahead(*root_, tree_.entries, wanted, reading());
   TRY("", ahead.begin());
-  if (bytes > least_bulk) TRY("", channel_.begin_bulk());
   channel_.stop_writing_when_peer_speaks(true);
   while (!ahead.done()) {
     auto piece = ahead.next(between_beats_in_wait);
@@ -218,6 +234,11 @@ Status Sender::send_round(std::vector<Wanted> wanted) {
     TRY("", piece ? put_piece(ahead.current().index, *piece) : in_file_ ? channel_.flush() : channel_.beat());
     show(false);
   }
+  return {};
+}
+
+Status Sender::end_round() {
+  ++rounds_;
   if (!left_out_.empty()) {
     channel_.put("L");
     put_notes(channel_, left_out_);

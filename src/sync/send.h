@@ -3,13 +3,16 @@
 /// The sending end. Neither end waits for the other's greeting.
 ///
 ///   sender                                             receiver
-///   'M' or 'A', manifest                         ──▶   'A': every file of the list follows at once, unasked
+///   'M', 'A' or 'S', manifest                    ──▶   'A': every file of the list follows at once, unasked;
+///                                                      'S': so do files, but for empty ones and second ones of the
+///                                                      same content, until the wants are heard
 ///                                                ◀──   'W' wants
 ///   for each wanted, in any order:               ──▶
 ///     'F' index size mode mtime, pieces, 0, then one of
 ///         'k' SHA-256    whole, keep it
 ///         'a'            it changed meanwhile: forget this, the same index comes again
 ///         'v'            it could not be read to its end: leave it out
+///         'u'            it went unasked, and this was for nothing: forget it
 ///     'V' index          it cannot be read (any more): leave it out
 ///     'N' index          it does not begin with what you have
 ///   'Q', before any of these                     ──▶   it answers 'P' at once: is it near?
@@ -25,8 +28,8 @@
 ///   piece = number = length × 4 + kind; kind 1: so many bytes follow; kind 2: so many zeros that take no room on a
 ///           disk; kind 3: number: as at this place in what the receiver said it has
 ///
-/// After 'A' the first wants are answered by what has been sent. 'E' and an error may stand where any of these letters
-/// may, and ends the conversation. 'B' may come before any letter: still at work.
+/// After 'A' and 'S' the first wants are answered by what has been sent, and what is missing in that. 'E' and an error
+/// may stand where any of these letters may, and ends the conversation. 'B' may come before any letter: still at work.
 
 #include "sync/channel.h"
 #include "sync/read_ahead.h"
@@ -59,12 +62,24 @@ class Sender {
  private:
   Result<Report> converse();
   Status put_list();
-  bool goes_ahead() const;
-  Status converse_in_rounds(bool ahead);
+  /// By what follows it.
+  enum class ListLetter : char { waits = 'M', all = 'A', some = 'S' };
+  ListLetter list_letter() const;
+  Status converse_in_rounds(ListLetter ahead);
   Result<char> next_letter();
   Result<std::vector<Wanted>> read_wants();
   Result<Wanted> read_want(std::size_t index, WantKind kind, std::uint64_t& chunks);
   Status send_round(std::vector<Wanted> wanted);
+  void begin_round(std::vector<Wanted>& wanted);
+  Status send_all(const std::vector<Wanted>& wanted);
+  Status end_round();
+  ReadAhead::Settings reading() const;
+  Status go_ahead();
+  std::vector<Wanted> worth_going_ahead() const;
+  Result<std::vector<Wanted>> send_until_heard(const std::vector<Wanted>& all, const std::vector<Wanted>& expected,
+                                               std::vector<bool>& went);
+  Result<std::vector<Wanted>> hear_wants();
+  void count(const std::vector<Wanted>& wants, const std::vector<bool>& went);
   Status put_piece(std::size_t index, Piece& piece);
   void end_pieces(std::string_view letter);
   void keep(std::size_t index, const Piece& whole);

@@ -78,6 +78,8 @@ struct Tree {
   std::string git_trouble;             ///< not empty: git could not be asked which files are tracked
   std::vector<std::string> unmatched;  ///< globs of the selection that matched nothing
   std::vector<std::string> left_out;   ///< what belongs to the tree and cannot be read; one line each
+  /// hash_tree()'s cache knew few of its files: none of the trees that were sent before was much like it.
+  bool is_new = false;
   /// Path in the tree → absolute path of the file or folder that is read in its place.
   std::map<std::string, std::string, std::less<>> grafts;
 };
@@ -108,6 +110,10 @@ struct Options {
   /// Of a sender: a tree that holds no more bytes goes with its list before the receiver asks for anything, which may
   /// have it already: so many bytes cost less than a round trip.
   std::uint64_t unasked_bytes = std::uint64_t{128} << 10;
+  /// Of a sender: the receiver is thought to have none of it. Files follow the list at once, until it says what it
+  /// lacks: what was read and compressed by then (up to 48 MiB, before the line is there) costs no time. The same, with
+  /// 8 MiB, is done with a tree of which Tree::is_new is true.
+  bool expects_nothing = false;
 };
 
 struct Report {

@@ -35,6 +35,17 @@ inline void write(const os::Path& path, std::string_view content, mode_t mode = 
   ::chmod(path.c_str(), mode);
 }
 
+/// Bytes that nothing compresses, of others for each seed.
+inline std::string noise(std::size_t size, std::uint64_t seed) {
+  std::string made;
+  std::uint64_t state = seed + 88172645463325252ULL;
+  while (made.size() < size) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    for (int i = 0; i < 8; ++i) made += static_cast<char>(state >> (8 * i));
+  }
+  return made.substr(0, size);
+}
+
 inline std::string read(const os::Path& path) { return os::read_file(path).value_or("(unreadable)"); }
 
 inline void set_time(const os::Path& path, std::int64_t seconds, long nanoseconds = 0) {

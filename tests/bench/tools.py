@@ -68,9 +68,12 @@ class Tool:
 
 class Ferry(Tool):
     name, updates = "ferry", True
+    # As in every connection of ferry's (src/ssh/target.cc).
+    options = ("-o", "KexAlgorithms=^curve25519-sha256", "-o", "Ciphers=^aes128-gcm@openssh.com")
 
     def __init__(self, machine, agent):
         super().__init__(machine, agent)
+        self.ssh = [machine.ssh, *self.options, machine.host]
         self.home = machine.root / "agent-home"  # of the end on this computer
         self.env = {**os.environ, "HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / "cache")}
 
