@@ -195,6 +195,7 @@ Status send(const Arguments& arguments) {
   os::ignore_sigpipe();
   sync::Options options;
   options.silence = patience;
+  if (!arguments.hashes.empty()) options.list_file = arguments.hashes + ".list";
   auto tree = collect(arguments);
   if (!tree) return sync::refuse_to_send(STDIN_FILENO, STDOUT_FILENO, tree.error(), options);
   TRY("", sync::send_tree(STDIN_FILENO, STDOUT_FILENO, arguments.target, *std::move(tree), options));

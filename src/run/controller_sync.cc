@@ -25,12 +25,13 @@ Result<mux::Command> RunController::start_receiver(const os::Argv& how, mux::Lan
 
 bool RunController::has_no_contents() const { return node_.location.provider != "ssh"; }
 
-Result<sync::Report> RunController::send(const os::Path& root, sync::Tree tree, const os::Argv& how) {
+Result<sync::Report> RunController::send(const os::Path& root, sync::Tree tree, const os::Argv& how, os::Path list) {
   TRY_SET(receiver, "", start_receiver(how, mux::Lane::work));
   sync::Options options;
   options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
   options.progress = tell_progress();
   options.expects_nothing = has_no_contents();
+  options.list_file = std::move(list);
   return send_to(receiver, root, std::move(tree), options);
 }
 
@@ -53,7 +54,7 @@ Status RunController::sync() {
           job::split_late(ready.tree, may_be_late ? request.task.late : std::vector<std::string>(), ready.needed));
   auto mirror = how;
   mirror.emplace_back("--mirror");
-  TRY_SET(report, "send the workdir", send(run_.workdir, std::move(parts.early), mirror));
+  TRY_SET(report, "send the workdir", send(run_.workdir, std::move(parts.early), mirror, tree_file(".list")));
   for (const auto& note : first_few(report.notes)) context_.progress.warn("sync", note);
   auto told = fmt::format("{}, {} sent", watch::counted(report.files_moved, "file"), show_bytes(report.bytes_moved));
   Json data = {{"files", report.files},

@@ -1,9 +1,14 @@
 // A run that has no machine and goes on all the same: it waits until there is room for one, or for a process that can
 // begin its next attempt.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 #include <random>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "fleet/machine.h"
 #include "job/mounts.h"
@@ -27,6 +32,8 @@ constexpr Millis recovery_patience{24 * 3'600'000};
 /// Between two tries to give back the machine of the attempt before; and how long a user is kept waiting for that.
 constexpr Millis first_release_rest{2'000}, most_foreground{600'000};
 
+constexpr Seconds longest_unused{60 * 24 * 3600};
+
 Millis first_rest_now() { return os::env_duration("FERRY_WAIT_EVERY", first_rest); }
 
 Millis about(Millis rest) {
@@ -42,6 +49,19 @@ struct ToRead {
   bool keeps = false;  // for the next attempts
   Json code;           // what code_of() must be; null: nothing of it was sent yet
 };
+
+/// What is remembered of workdirs that nobody sent for long goes.
+void forget_old_trees(const os::Path& used) {
+  (void)::utimensat(AT_FDCWD, used.c_str(), nullptr, 0);
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  for (const std::string& name : os::list_dir(used.parent_path()).value_or(std::vector<std::string>())) {
+    struct stat info;
+    const auto path = used.parent_path() / name;
+    if (::lstat(path.c_str(), &info) == 0 && info.st_mtim.tv_sec < now.tv_sec - longest_unused.count())
+      (void)::unlink(path.c_str());
+  }
+}
 
 /// What is sent, hashed.
 Status read_sent(Beginning& beginning, const ToRead& what) {
@@ -61,6 +81,7 @@ Status read_sent(Beginning& beginning, const ToRead& what) {
     TRY("", job::add_mounts(request.task, request.follow, ready.tree, told_already));
   }
   TRY("", sync::hash_tree(what.workdir, ready.tree, what.cache));
+  forget_old_trees(what.cache);
   if (what.again && !what.code.is_null() && code_of(ready.tree) != what.code)
     return fail(Kind::conflict, "the workdir is not what it was when the run began");
   if (what.keeps) (void)keep_sent(what.run_dir, what.workdir, ready.tree);  // without, it must be unchanged then
@@ -94,10 +115,14 @@ Status RunController::patiently(const std::function<Status()>& call) {
   }
 }
 
+os::Path RunController::tree_file(const char* ending) const {
+  return context_.data / "trees" / (hex(sha256(run_.workdir)).substr(0, 16) + ending);
+}
+
 void RunController::begin_reading(bool again) {
   if (hashing_.valid()) hashing_.wait();  // it writes what is read here
   hashing_ = std::async(std::launch::async,
-                        [this, what = ToRead{run_dir_, beginning_->request.workdir, context_.data / "hashes", again,
+                        [this, what = ToRead{run_dir_, beginning_->request.workdir, tree_file(".hashes"), again,
                                              run_.task.contains(kept_request), run_.task.value("code", Json())}] {
                           return read_sent(*beginning_, what);
                         });

@@ -114,12 +114,15 @@ class RunController {
   Status await_late();
   /// Node::reopen() while the job's place is made ready. Fails where the connection broke before all was sent.
   Status reopen();
+  /// Where it is remembered how the workdir was, last.
+  os::Path tree_file(const char* ending) const;
   /// The machine cannot have files of other runs.
   bool has_no_contents() const;
   /// `ferry-agent receive WORKDIR HOW…`.
   Result<mux::Command> start_receiver(const os::Argv& how, mux::Lane lane);
-  /// Sends what is below `root` to the machine's workdir; `how`: further words behind `ferry-agent receive WORKDIR`.
-  Result<sync::Report> send(const os::Path& root, sync::Tree tree, const os::Argv& how);
+  /// Sends what is below `root` to the machine's workdir; `how`: further words behind `ferry-agent receive WORKDIR`;
+  /// `list`: remembers the list, empty: nobody does.
+  Result<sync::Report> send(const os::Path& root, sync::Tree tree, const os::Argv& how, os::Path list = {});
   Status setup();
   /// What is there before the job: volumes, buckets, the environment, data.
   Status prepare();

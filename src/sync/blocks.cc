@@ -23,16 +23,16 @@ struct Effort {
 constexpr std::array<Effort, efforts> all_efforts{
     {{1, 14, 0}, {1, 19, 0}, {1, 20, 0}, {3, 20, 20}, {6, 21, 20}, {8, 21, 20}}};
 
+auto bad_block(const char* why) { return fail(Kind::corrupt, "what the other side sent cannot be decompressed", why); }
+
+}  // namespace
+
 void append_number(std::string& to, std::uint64_t value) {
   do {
     to += static_cast<char>((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
     value >>= 7;
   } while (value != 0);
 }
-
-auto bad_block(const char* why) { return fail(Kind::corrupt, "what the other side sent cannot be decompressed", why); }
-
-}  // namespace
 
 std::size_t prefix_of(std::size_t before, std::size_t length) {
   return std::min({before, largest_prefix, std::max(least_prefix, 4 * length)});

@@ -37,6 +37,9 @@ std::size_t prefix_of(std::size_t before, std::size_t length);
 /// How much is tried, from hardly anything (0: blocks that stand alone).
 inline constexpr std::size_t efforts = 6;
 
+/// In LEB128.
+void append_number(std::string& to, std::uint64_t value);
+
 /// Makes blocks. Use from one thread; `done` and the threads are its own.
 class Packer {
  public:

@@ -223,12 +223,7 @@ Status Channel::hear(std::string_view bytes) {
   return {};
 }
 
-void Channel::put_number(std::uint64_t value) {
-  do {
-    pending_ += static_cast<char>((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-    value >>= 7;
-  } while (value != 0);
-}
+void Channel::put_number(std::uint64_t value) { append_number(pending_, value); }
 
 void Channel::put_text(std::string_view text) {
   put_number(text.size());
@@ -458,19 +453,7 @@ Status Channel::beat() {
   return flush();
 }
 
-Result<std::uint64_t> Channel::number(std::uint64_t max) {
-  std::uint64_t value = 0;
-  for (unsigned shift = 0; shift < 64; shift += 7) {
-    TRY_SET(group, "", byte());
-    const std::uint64_t bits = static_cast<unsigned char>(group) & 0x7f;
-    if (shift == 63 && bits > 1) break;
-    value |= bits << shift;
-    if ((group & 0x80) != 0) continue;
-    if (value > max) break;
-    return value;
-  }
-  return fail(Kind::corrupt, "the other side sent a number that is too large");
-}
+Result<std::uint64_t> Channel::number(std::uint64_t max) { return read_number(*this, max); }
 
 Result<std::string> Channel::text(std::size_t max) {
   TRY_SET(size, "", number(max));

@@ -29,6 +29,22 @@ inline constexpr std::string_view greeting =
     "\x1e";
 inline constexpr char protocol_version = 3;
 
+/// Of what has byte(), as a Channel.
+template <class Source>
+Result<std::uint64_t> read_number(Source& from, std::uint64_t max) {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 64; shift += 7) {
+    TRY_SET(group, "", from.byte());
+    const std::uint64_t bits = static_cast<unsigned char>(group) & 0x7f;
+    if (shift == 63 && bits > 1) break;
+    value |= bits << shift;
+    if ((group & 0x80) != 0) continue;
+    if (value > max) break;
+    return value;
+  }
+  return fail(Kind::corrupt, "the other side sent a number that is too large");
+}
+
 /// Use from one thread. While it lives both descriptors are non-blocking; afterwards they are as before.
 class Channel {
  public:

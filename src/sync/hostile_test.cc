@@ -19,6 +19,7 @@ Entry link(std::string path, std::string target) {
 
 void put_list(Channel& channel, const std::vector<Entry>& entries) {
   channel.put("M");
+  channel.put_number(0);
   (void)put_manifest(channel, entries);
   (void)put_sparse(channel, {});
   (void)channel.flush();
@@ -74,6 +75,7 @@ TEST(HostileSender, CountsAndBytesAreBounded) {
   const os::TempDir temp;
   const auto huge = receive_from(temp.path() / "to", [](Channel& channel) {
     channel.put("M");
+    channel.put_number(0);
     channel.put_number(ReceiveOptions{}.most_entries + 1);
   });
   ASSERT_FALSE(huge);

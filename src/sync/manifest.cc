@@ -30,13 +30,22 @@ bool clean_components(std::string_view path) {
   }
 }
 
+std::uint64_t to_zigzag(std::int64_t value) {
+  return (static_cast<std::uint64_t>(value) << 1) ^ (value < 0 ? ~std::uint64_t{0} : 0);
+}
+std::int64_t from_zigzag(std::uint64_t bits) {
+  return static_cast<std::int64_t>((bits >> 1) ^ ((bits & 1) != 0 ? ~std::uint64_t{0} : 0));
+}
+
+auto bad_hash() { return fail(Kind::corrupt, "the other side sent a hash of the wrong length"); }
+
 auto too_long(const std::string& what, std::uint64_t limit) {
   return fail(Kind::corrupt, "the other side's list of files is too long",
               fmt::format("{} and the limit is {}", what, limit),
               "nothing was changed; put many small files into one archive there, then try again");
 }
 
-Result<Type> read_type(char letter, Channel& channel) {
+Result<Type> read_type(char letter) {
   switch (letter) {
     case 'f':
       return Type::file;
@@ -44,43 +53,51 @@ Result<Type> read_type(char letter, Channel& channel) {
       return Type::folder;
     case 'l':
       return Type::link;
-    case 'E': {
-      TRY_SET(theirs, "", channel.error());
-      return tl::unexpected(std::move(theirs));
-    }
     default:
       return bad("unknown type of entry", {&letter, 1});
   }
 }
 
-Result<Entry> read_entry(Channel& channel) {
+template <class Source>
+Result<Entry> read_rest(char letter, Source& from) {
   Entry entry;
-  TRY_SET(letter, "", channel.byte());
   entry.as_sent = letter == 'F' || letter == 'D' || letter == 'L';
   entry.unsettled = letter == 'u';
-  const char plain = entry.unsettled ? 'f' : entry.as_sent ? static_cast<char>(letter - 'A' + 'a') : letter;
-  TRY_SET(type, "", read_type(plain, channel));
+  TRY_SET(type, "", read_type(entry.unsettled ? 'f' : entry.as_sent ? static_cast<char>(letter - 'A' + 'a') : letter));
   entry.type = type;
-  TRY_SET(path, "", channel.text(max_path));
+  TRY_SET(path, "", from.text(max_path));
   entry.path = std::move(path);
-  TRY_SET(mode, "", channel.number(07777));
+  TRY_SET(mode, "", from.number(07777));
   entry.mode = static_cast<std::uint32_t>(mode);
-  TRY_SET(mtime_ns, "", read_mtime(channel));
-  entry.mtime_ns = mtime_ns;
+  TRY_SET(mtime_bits, "", from.number(std::numeric_limits<std::uint64_t>::max()));
+  entry.mtime_ns = from_zigzag(mtime_bits);
   if (entry.unsettled) return entry;
   if (type == Type::file) {
-    TRY_SET(size, "", channel.number(max_file_size));
+    TRY_SET(size, "", from.number(max_file_size));
     entry.size = size;
-    TRY_SET(sha256, "", read_hash(channel));
+    TRY_SET(sha256, "", from.text(32));
+    if (sha256.size() != 32) return bad_hash();
     entry.sha256 = sha256;
   } else if (type == Type::link) {
-    TRY_SET(target, "", channel.text(max_target));
+    TRY_SET(target, "", from.text(max_target));
     entry.target = target;
   }
   return entry;
 }
 
 }  // namespace
+
+Result<Entry> read_entry(Channel& channel) {
+  TRY_SET(letter, "", channel.byte());
+  if (letter != 'E') return read_rest(letter, channel);
+  TRY_SET(theirs, "", channel.error());
+  return tl::unexpected(std::move(theirs));
+}
+
+Result<Entry> read_entry(ListReader& list) {
+  TRY_SET(letter, "", list.byte());
+  return read_rest(letter, list);
+}
 
 bool is_temp(std::string_view path) { return path.starts_with(temp_prefix); }
 
@@ -128,63 +145,68 @@ void sort_by_path(std::vector<Entry>& entries) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
 }
 
-void put_mtime(Channel& channel, std::int64_t mtime_ns) {
-  const auto bits = static_cast<std::uint64_t>(mtime_ns);
-  channel.put_number((bits << 1) ^ (mtime_ns < 0 ? ~std::uint64_t{0} : 0));
-}
+void put_mtime(Channel& channel, std::int64_t mtime_ns) { channel.put_number(to_zigzag(mtime_ns)); }
 
 Result<std::int64_t> read_mtime(Channel& channel) {
   TRY_SET(bits, "", channel.number(std::numeric_limits<std::uint64_t>::max()));
-  return static_cast<std::int64_t>((bits >> 1) ^ ((bits & 1) != 0 ? ~std::uint64_t{0} : 0));
+  return from_zigzag(bits);
 }
 
 Result<std::string> read_hash(Channel& channel) {
   TRY_SET(sha256, "", channel.text(32));
-  if (sha256.size() != 32) return fail(Kind::corrupt, "the other side sent a hash of the wrong length");
+  if (sha256.size() != 32) return bad_hash();
   return sha256;
+}
+
+void append_entry(std::string& to, const Entry& entry) {
+  const auto append_text = [&](std::string_view text) {
+    append_number(to, text.size());
+    to += text;
+  };
+  const std::string_view letters = entry.as_sent ? "FDL" : "fdl";
+  to += entry.unsettled ? 'u' : letters[static_cast<std::size_t>(entry.type)];
+  append_text(entry.path);
+  append_number(to, entry.mode);
+  append_number(to, to_zigzag(entry.mtime_ns));
+  if (entry.unsettled) {
+    // nothing of it moves
+  } else if (entry.type == Type::file) {
+    append_number(to, entry.size);
+    append_text(entry.sha256);
+  } else if (entry.type == Type::link) {
+    append_text(entry.target);
+  }
 }
 
 Status put_manifest(Channel& channel, const std::vector<Entry>& entries) {
   channel.put_number(entries.size());
+  std::string bytes;
   for (const Entry& entry : entries) {
-    const std::string_view letters = entry.as_sent ? "FDL" : "fdl";
-    const char letter = entry.unsettled ? 'u' : letters[static_cast<std::size_t>(entry.type)];
-    channel.put({&letter, 1});
-    channel.put_text(entry.path);
-    channel.put_number(entry.mode);
-    put_mtime(channel, entry.mtime_ns);
-    if (entry.unsettled) {
-      // nothing of it moves
-    } else if (entry.type == Type::file) {
-      channel.put_number(entry.size);
-      channel.put_text(entry.sha256);
-    } else if (entry.type == Type::link) {
-      channel.put_text(entry.target);
-    }
+    bytes.clear();
+    append_entry(bytes, entry);
+    channel.put(bytes);
     TRY("", channel.pump());
   }
   return {};
 }
 
-Result<List> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes) {
+Result<std::uint64_t> read_count(Channel& channel, std::uint64_t most_entries) {
   TRY_SET(count, "", channel.number(std::numeric_limits<std::uint64_t>::max()));
   if (count > most_entries) return too_long(fmt::format("it has {} entries", count), most_entries);
-  List list;
-  std::string last;
-  std::uint64_t bytes = 0;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    TRY_SET(entry, "", read_entry(channel));
-    TRY("", check_follows(last, entry));
-    if (const std::string_view parent = split_last(entry.path).first; !parent.empty()) {
-      const std::size_t found = list.find(parent);
-      TRY("", check_below(found < list.size() ? std::optional(list.type(found)) : std::nullopt, entry.path));
-    }
-    bytes += entry.path.size() + entry.target.size();
-    if (bytes > most_bytes) return too_long(fmt::format("it has {} bytes of names", bytes), most_bytes);
-    list.add(entry);
-    last = std::move(entry.path);
+  return count;
+}
+
+Status ListBuilder::add(Entry entry) {
+  TRY("", check_follows(last_, entry));
+  if (const std::string_view parent = split_last(entry.path).first; !parent.empty()) {
+    const std::size_t found = list_.find(parent);
+    TRY("", check_below(found < list_.size() ? std::optional(list_.type(found)) : std::nullopt, entry.path));
   }
-  return list;
+  bytes_ += entry.path.size() + entry.target.size();
+  if (bytes_ > most_bytes_) return too_long(fmt::format("it has {} bytes of names", bytes_), most_bytes_);
+  list_.add(entry);
+  last_ = std::move(entry.path);
+  return {};
 }
 
 Status put_sparse(Channel& channel, const std::vector<std::pair<std::size_t, std::uint64_t>>& sparse) {

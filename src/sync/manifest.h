@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sync/channel.h"
+#include "sync/known_list.h"
 #include "sync/list.h"
 #include "sync/sync.h"
 
@@ -29,11 +30,30 @@ void sort_by_path(std::vector<Entry>& entries);
 /// a folder. Otherwise `corrupt`.
 Status check_entry(const std::vector<Entry>& before, const Entry& next);
 
-/// number (entries), then for each: type ('f', 'd', 'l'; as a capital: as it once went over; 'u': a file that is
-/// unsettled), path, mode, mtime (zigzag), then size and SHA-256 of a file (not of an unsettled one) or target of a
-/// link.
+/// As it stands in a list: type ('f', 'd', 'l'; as a capital: as it once went over; 'u': a file that is unsettled),
+/// path, mode, mtime (zigzag), then size and SHA-256 of a file (not of an unsettled one) or target of a link.
+void append_entry(std::string& to, const Entry& entry);
+Result<Entry> read_entry(Channel& channel);
+Result<Entry> read_entry(ListReader& list);
+
+/// number (entries), then these.
 Status put_manifest(Channel& channel, const std::vector<Entry>& entries);
-Result<List> read_manifest(Channel& channel, std::uint64_t most_entries, std::uint64_t most_bytes);
+/// How many entries come, from a limit on.
+Result<std::uint64_t> read_count(Channel& channel, std::uint64_t most_entries);
+
+/// A list, entry by entry: corrupt for what cannot follow.
+class ListBuilder {
+ public:
+  /// `most_bytes`: of paths and targets.
+  explicit ListBuilder(std::uint64_t most_bytes) : most_bytes_(most_bytes) {}
+  Status add(Entry entry);
+  List take() { return std::move(list_); }
+
+ private:
+  List list_;
+  std::string last_;
+  std::uint64_t bytes_ = 0, most_bytes_;
+};
 
 /// The files of the list that have holes, by index, with the bytes they take on a disk: number (of them), then distance
 /// from the last, and bytes, of each.

@@ -84,20 +84,6 @@ Result<char> Receiver::next_letter() {
   return tl::unexpected(std::move(theirs));
 }
 
-Status Receiver::read_list() {
-  TRY_SET(letter, "", next_letter());
-  if (letter != 'M' && letter != 'A' && letter != 'S')
-    return fail(Kind::corrupt, "the sender began with something unknown");
-  all_come_ = letter == 'A';
-  come_unasked_ = letter != 'M';
-  TRY_SET(entries, "", read_manifest(channel_, options_.most_entries, options_.most_list_bytes));
-  entries_ = std::move(entries);
-  TRY_SET(sparse, "", read_sparse(channel_, entries_.size()));
-  sparse_ = std::move(sparse);
-  fates_.resize(entries_.size(), Fate::stays);
-  return {};
-}
-
 Status Receiver::compare() {
   std::uint64_t replaced = 0;
   std::vector<std::uint32_t> missing;
@@ -304,6 +290,7 @@ Status Receiver::confirm() {
   }
   settle_marks();
   remember();
+  keep_list();
   parts_.clear();
   channel_.put("D");
   put_notes(channel_, notes_);

@@ -44,7 +44,15 @@ class Receiver {
 
   Result<Report> converse();
   Status open_root();
+  class NewList;
   Status read_list();
+  Status read_whole_list();
+  Result<bool> read_changes();
+  Status take_list(NewList& list, std::string name);
+  Status ask_for_whole_list();
+  Status skip_file();
+  os::Path list_place(std::string_view name) const;
+  void keep_list();
   Status compare();
   Result<bool> stands_here(std::size_t index, const Entry& entry, const Standing& now);
   Status check_space(const std::vector<std::uint32_t>& missing, std::uint64_t replaced);
@@ -100,8 +108,9 @@ class Receiver {
   Parts parts_;
   std::optional<Placer> placer_;
   List entries_;
-  bool all_come_ = false;      ///< all files, without being asked for
-  bool come_unasked_ = false;  ///< files may come that are not asked for
+  std::string list_name_;
+  std::unique_ptr<ListWriter> list_writer_;  ///< null: it is not to be kept, or is
+  bool come_unasked_ = false;                ///< files may come that are not asked for
   std::vector<std::pair<std::size_t, std::uint64_t>> sparse_;
   std::int64_t mtime_of(std::size_t index, const Entry& entry) const;
   void note_mtime(std::size_t index, std::int64_t mtime_ns);

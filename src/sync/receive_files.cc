@@ -1,5 +1,7 @@
 // The part of the receiver that takes file contents off the wire.
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/text.h"
 #include "sync/receive.h"
@@ -42,10 +44,12 @@ Status Receiver::take_files() {
     } else if (letter == 'L') {
       TRY_SET(lines, "", read_notes(channel_));
       left_out_ = std::move(lines);
-    } else if (letter == 'Z' && unanswered_ == 0) {
+    } else if (letter == 'Z' && (unanswered_ == 0 || come_unasked_)) {
       TRY_SET(notes, "", read_notes(channel_));
       senders_notes_.insert(senders_notes_.end(), notes.begin(), notes.end());
-      all_come_ = come_unasked_ = false;
+      if (unanswered_ > 0) std::replace(fates_.begin(), fates_.end(), Fate::asked, Fate::ask);
+      unanswered_ = 0;
+      come_unasked_ = false;
       return collect(true);
     } else {
       return fail(Kind::corrupt, unknown_word);

@@ -7,26 +7,16 @@
 
 namespace ferry::sync {
 
-namespace {
-
-/// Of smaller files the difference is not worth the reading.
-constexpr std::uint64_t least_difference = std::uint64_t{1} << 20;
-
-}  // namespace
-
 /// Decides what happens with each that is missing.
 void Receiver::plan(const std::vector<std::uint32_t>& missing) {
   for (const std::uint32_t index : missing) {
-    const bool is_made = !all_come_ && entries_.bytes(index) == 0;
-    fates_[index] = is_made ? Fate::made : Fate::ask;
+    fates_[index] = entries_.bytes(index) == 0 ? Fate::made : Fate::ask;
   }
-  if (!all_come_) {
-    find_here(find_copies(missing));
-    find_stored(missing);
-  }
+  find_here(find_copies(missing));
+  find_stored(missing);
   for (const std::uint32_t index : missing) {
     if (fates_[index] != Fate::ask) continue;
-    if (!all_come_) find_base(index);
+    find_base(index);
     progress_.files_total++;
     progress_.bytes_total += entries_.bytes(index);
   }

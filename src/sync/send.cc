@@ -14,7 +14,6 @@ namespace {
 constexpr auto between_progress = std::chrono::milliseconds(50);
 constexpr auto between_beats_in_wait = std::chrono::milliseconds(100);
 constexpr unsigned most_readers = 4;
-constexpr std::uint64_t cost_of_a_file = 64;  // besides its bytes
 constexpr std::uint64_t a_turn = std::uint64_t{1} << 20;
 constexpr std::uint64_t least_bulk = std::uint64_t{4} << 20;
 
@@ -95,44 +94,26 @@ Result<Report> Sender::converse() {
   left_out_ = std::move(tree_.left_out);
   notes_ = tree_.skipped;
   for (const std::string& glob : tree_.unmatched) notes_.push_back("nothing matches " + printable(glob));
+  compare_lists();
+  auto ahead = worth_going_ahead();
+  letter_ = list_letter(ahead);
   TRY("", put_list());
-  TRY("", converse_in_rounds(list_letter()));
+  went_.resize(tree_.entries.size());
+  if (letter_ == ListLetter::some) TRY("", go_ahead(ahead));
+  if (letter_ == ListLetter::all) {
+    for (const Wanted& one : ahead) went_[one.index] = true;
+    TRY("", send_round(std::move(ahead)));
+  }
+  TRY("", converse_in_rounds());
+  keep_list();
   show(true);
   return report();
 }
 
-Sender::ListLetter Sender::list_letter() const {
-  if (tree_.bytes + tree_.files * cost_of_a_file <= options_.unasked_bytes) return ListLetter::all;
-  return options_.expects_nothing || tree_.is_new ? ListLetter::some : ListLetter::waits;
-}
-
-Status Sender::put_list() {
-  const char letter = static_cast<char>(list_letter());
-  channel_.put({&letter, 1});
-  TRY("", put_manifest(channel_, tree_.entries));
-  std::vector<std::pair<std::size_t, std::uint64_t>> sparse;
-  for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
-    const Entry& entry = tree_.entries[i];
-    if (entry.type != Type::file || entry.unsettled || entry.size < least_sparse) continue;
-    const auto now = root_->look(entry.path);
-    if (now && now->allocated < now->size) sparse.emplace_back(i, now->allocated);
-  }
-  return put_sparse(channel_, sparse);
-}
-
-Status Sender::converse_in_rounds(ListLetter ahead) {
-  if (ahead == ListLetter::some) TRY("", go_ahead());
-  if (ahead == ListLetter::all) {
-    std::vector<Wanted> all;
-    for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
-      if (tree_.entries[i].type == Type::file && !tree_.entries[i].unsettled)
-        all.push_back({.index = i, .known = nullptr});
-    }
-    TRY("", send_round(std::move(all)));
-  }
+Status Sender::converse_in_rounds() {
   TRY("", channel_.flush());
   for (int round = 0; round < most_rounds; ++round) {
-    TRY_SET(letter, "", next_letter());
+    TRY_SET(letter, "", next_word());
     if (letter == 'D') {
       TRY_SET(told, "", read_notes(channel_));
       receivers_notes_ = std::move(told);
@@ -140,8 +121,8 @@ Status Sender::converse_in_rounds(ListLetter ahead) {
     }
     if (letter != 'W') break;
     TRY_SET(wanted, "", read_wants());
-    if (ahead == ListLetter::all && round == 0) {
-      count_sent_ahead(wanted);
+    if (round == 0 && letter_ == ListLetter::all) {
+      count(wanted);
       continue;
     }
     TRY("", send_round(std::move(wanted)));
@@ -337,20 +318,9 @@ void Sender::leave_out(std::size_t index, const Error& reason) {
   if (!vanished) left_out_.push_back(printable(entry.path) + ": " + reason.what);
   progress_.files_total--;
   progress_.bytes_total -= entry.size;
+  gone_.emplace_back(index, std::move(entry.path));
   entry.path.clear();
   again_ = 0;
-}
-
-/// Of what went unasked only what was wanted counts as moved.
-void Sender::count_sent_ahead(const std::vector<Wanted>& wanted) {
-  progress_ = {};
-  for (const Wanted& one : wanted) {
-    if (tree_.entries[one.index].path.empty()) continue;
-    progress_.files_total++;
-    progress_.bytes_total += tree_.entries[one.index].size;
-  }
-  progress_.files_done = progress_.files_total;
-  progress_.bytes_done = progress_.bytes_total;
 }
 
 void Sender::show(bool always) {

@@ -3,9 +3,10 @@
 /// The sending end. Neither end waits for the other's greeting.
 ///
 ///   sender                                             receiver
-///   'M', 'A' or 'S', manifest                    ──▶   'A': every file of the list follows at once, unasked;
-///                                                      'S': so do files, but for empty ones and second ones of the
-///                                                      same content, until the wants are heard
+///   'M', 'A' or 'S', list                        ──▶   'A': what the receiver is thought to lack follows at once,
+///                                                      unasked, and then 'Z'; 'S': the same, until wants are heard
+///                                                ◀──   (where it cannot make the list) 'M': the whole list, please
+///   'M', list                                    ──▶   and then
 ///                                                ◀──   'W' wants
 ///   for each wanted, in any order:               ──▶
 ///     'F' index size mode mtime, pieces, 0, then one of
@@ -22,6 +23,9 @@
 ///                                                      what the receiver has; or
 ///                                                ◀──   'D' notes: everything is in place and durable
 ///
+///   list  = 0, manifest (manifest.h), sparse; or what is different in another list, which both may have:
+///           1, SHA-256 of that one and of this (known_list.h), number of entries, and until there are so many: numbers
+///           of those that are kept, dropped and new, and the new ones; sparse
 ///   wants = number, then for each: number = (distance from the last index) × 4 + kind;
 ///           kind 1: size and SHA-256 of what may be its beginning;
 ///           kind 2: number, then length and id of each chunk (chunker.h) of what has much in common with it
@@ -32,6 +36,7 @@
 /// may stand where any of these letters may, and ends the conversation. 'B' may come before any letter: still at work.
 
 #include "sync/channel.h"
+#include "sync/known_list.h"
 #include "sync/read_ahead.h"
 #include "sync/sync.h"
 
@@ -42,6 +47,8 @@ enum class WantKind : unsigned { whole = 0, continued = 1, by_chunks = 2 };
 enum class PieceKind : unsigned { data = 1, hole = 2, same = 3 };
 /// A list of chunks in a round of wants has no more: some 50 bytes of memory each.
 inline constexpr std::uint64_t most_chunks = 1'000'000;
+/// Of smaller files the difference is not worth the reading.
+inline constexpr std::uint64_t least_difference = std::uint64_t{1} << 20;
 inline constexpr int most_rounds = 8;
 inline constexpr std::uint64_t largest_piece = std::uint64_t{1} << 20;
 
@@ -61,12 +68,24 @@ class Sender {
 
  private:
   Result<Report> converse();
-  Status put_list();
   /// By what follows it.
   enum class ListLetter : char { waits = 'M', all = 'A', some = 'S' };
-  ListLetter list_letter() const;
-  Status converse_in_rounds(ListLetter ahead);
+  /// What is different in the list that was sent last.
+  struct Changes {
+    std::string base, name;          ///< of the lists
+    std::string steps;               ///< from one to the other, as they go over
+    std::vector<std::size_t> fresh;  ///< files that the receiver is thought to lack
+    bool are_all_fresh = true;       ///< else it lacks more, of which it may have a beginning
+  };
+  class Comparison;
+  void compare_lists();
+  void write_list();
+  void keep_list();
+  ListLetter list_letter(const std::vector<Wanted>& ahead) const;
+  Status put_list();
+  Status converse_in_rounds();
   Result<char> next_letter();
+  Result<char> next_word();
   Result<std::vector<Wanted>> read_wants();
   Result<Wanted> read_want(std::size_t index, WantKind kind, std::uint64_t& chunks);
   Status send_round(std::vector<Wanted> wanted);
@@ -74,17 +93,15 @@ class Sender {
   Status send_all(const std::vector<Wanted>& wanted);
   Status end_round();
   ReadAhead::Settings reading() const;
-  Status go_ahead();
+  Status go_ahead(const std::vector<Wanted>& expected);
   std::vector<Wanted> worth_going_ahead() const;
-  Result<std::vector<Wanted>> send_until_heard(const std::vector<Wanted>& all, const std::vector<Wanted>& expected,
-                                               std::vector<bool>& went);
+  Result<std::vector<Wanted>> send_until_heard(const std::vector<Wanted>& all, const std::vector<Wanted>& expected);
   Result<std::vector<Wanted>> hear_wants();
-  void count(const std::vector<Wanted>& wants, const std::vector<bool>& went);
+  void count(const std::vector<Wanted>& wants);
   Status put_piece(std::size_t index, Piece& piece);
   void end_pieces(std::string_view letter);
   void keep(std::size_t index, const Piece& whole);
   void leave_out(std::size_t index, const Error& reason);
-  void count_sent_ahead(const std::vector<Wanted>& wanted);
   void show(bool always);
   Report report();
 
@@ -94,9 +111,15 @@ class Sender {
   const Options& options_;
   Channel channel_;
   bool peer_failed_ = false;
-  Standing begun_;        ///< marks of the file that is being sent
-  bool in_file_ = false;  ///< among its pieces
-  int again_ = 0;         ///< how often it was taken back
+  std::optional<Changes> changes_;
+  std::string list_name_;
+  std::unique_ptr<ListWriter> list_writer_;  ///< null: it is not to be kept, or is
+  ListLetter letter_ = ListLetter::waits;
+  std::vector<bool> went_;                                 ///< files, before the receiver said what it wants
+  std::vector<std::pair<std::size_t, std::string>> gone_;  ///< those left out, with their paths
+  Standing begun_;                                         ///< marks of the file that is being sent
+  bool in_file_ = false;                                   ///< among its pieces
+  int again_ = 0;                                          ///< how often it was taken back
   int rounds_ = 0;
   Progress progress_, before_;  ///< now, and when that file was begun
   std::chrono::steady_clock::time_point shown_{};

@@ -22,14 +22,16 @@ const Wanted* find(const std::vector<Wanted>& wants, std::size_t index) {
 
 }  // namespace
 
-/// Of each content one file, that with the first path, as a receiver that has nothing asks for them; none that is
-/// empty.
+/// What the receiver is thought to lack: of each content one file, that with the first path, as it would ask for them;
+/// none that is empty.
 std::vector<Wanted> Sender::worth_going_ahead() const {
   const auto& entries = tree_.entries;
   std::vector<std::uint32_t> all;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (entries[i].type == Type::file && !entries[i].unsettled && entries[i].size > 0)
-      all.push_back(static_cast<std::uint32_t>(i));
+  const std::size_t count = changes_ ? changes_->fresh.size() : entries.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t index = changes_ ? changes_->fresh[i] : i;
+    if (entries[index].type == Type::file && !entries[index].unsettled && entries[index].size > 0)
+      all.push_back(static_cast<std::uint32_t>(index));
   }
   std::sort(all.begin(), all.end(), [&](std::uint32_t a, std::uint32_t b) {
     const auto order = entries[a].sha256 <=> entries[b].sha256;
@@ -47,24 +49,22 @@ std::vector<Wanted> Sender::worth_going_ahead() const {
   return wanted;
 }
 
-Status Sender::go_ahead() {
-  const auto expected = worth_going_ahead();
+Status Sender::go_ahead(const std::vector<Wanted>& expected) {
   std::vector<Wanted> all;
   all.reserve(expected.size());
   for (const Wanted& one : expected) all.push_back({.index = one.index, .known = nullptr});
   begin_round(all);
-  std::vector<bool> went(tree_.entries.size());
   TRY("", channel_.go_ahead(options_.expects_nothing ? most_held : most_held_at_a_guess));
-  TRY_SET(wants, "", send_until_heard(all, expected, went));
+  TRY_SET(wants, "", send_until_heard(all, expected));
   channel_.end_going_ahead();
-  std::erase_if(wants, [&](const Wanted& one) { return went[one.index]; });
+  std::erase_if(wants, [&](const Wanted& one) { return went_[one.index]; });
   TRY("", send_all(std::move(wants)));
   return end_round();
 }
 
 /// Sends them, and those that the receiver turns out to have no longer than until it says so. Returns its wants.
 Result<std::vector<Wanted>> Sender::send_until_heard(const std::vector<Wanted>& all,
-                                                     const std::vector<Wanted>& expected, std::vector<bool>& went) {
+                                                     const std::vector<Wanted>& expected) {
   std::optional<std::vector<Wanted>> wants;
   bool are_as_expected = false;
   ReadAhead ahead(*root_, tree_.entries, all, reading());
@@ -74,20 +74,21 @@ Result<std::vector<Wanted>> Sender::send_until_heard(const std::vector<Wanted>& 
     const std::size_t index = ahead.current().index;
     if (piece) TRY("", put_piece(index, *piece));
     if (!piece && !in_file_) TRY("", channel_.beat());
-    if (piece && ends_file(*piece)) went[index] = true;
+    if (piece && ends_file(*piece)) went_[index] = true;
     show(false);
     if (channel_.has_word()) {
       if (wants) TRY("", next_letter());  // an error
       if (wants) return fail(Kind::corrupt, "the receiver asked twice");
       TRY_SET(heard, "", hear_wants());
-      are_as_expected = std::equal(heard.begin(), heard.end(), expected.begin(), expected.end(),
+      are_as_expected = letter_ == ListLetter::some &&
+                        std::equal(heard.begin(), heard.end(), expected.begin(), expected.end(),
                                    [](const Wanted& a, const Wanted& b) { return a.index == b.index && !a.known; });
       const Wanted* current = find(heard, index);
       if (in_file_ && (current == nullptr || current->known)) {
         end_pieces("u");
         progress_ = before_;
       }
-      count(heard, went);
+      count(heard);
       wants = std::move(heard);
     }
     if (wants && !are_as_expected && !in_file_) break;
@@ -95,18 +96,18 @@ Result<std::vector<Wanted>> Sender::send_until_heard(const std::vector<Wanted>& 
   if (wants) return *std::move(wants);
   TRY("", channel_.flush());
   TRY_SET(heard, "", hear_wants());
-  count(heard, went);
+  count(heard);
   return heard;
 }
 
 Result<std::vector<Wanted>> Sender::hear_wants() {
-  TRY_SET(letter, "", next_letter());
+  TRY_SET(letter, "", next_word());
   if (letter != 'W') return fail(Kind::corrupt, "the receiver answered with something unknown");
   return read_wants();
 }
 
 /// Only what is wanted counts. A file that is on its way is wanted.
-void Sender::count(const std::vector<Wanted>& wants, const std::vector<bool>& went) {
+void Sender::count(const std::vector<Wanted>& wants) {
   const std::uint64_t under_way = in_file_ ? progress_.bytes_done - before_.bytes_done : 0;
   Progress now;
   for (const Wanted& one : wants) {
@@ -114,8 +115,8 @@ void Sender::count(const std::vector<Wanted>& wants, const std::vector<bool>& we
     if (entry.path.empty()) continue;  // left out
     now.files_total++;
     now.bytes_total += entry.size;
-    now.files_done += went[one.index] ? 1 : 0;
-    now.bytes_done += went[one.index] ? entry.size : 0;
+    now.files_done += went_[one.index] ? 1 : 0;
+    now.bytes_done += went_[one.index] ? entry.size : 0;
   }
   progress_ = before_ = now;
   progress_.bytes_done += under_way;

@@ -87,9 +87,9 @@ TEST(Sent, WhoInsistsInFerryignoreSendsAKeyAndGitsFilesCannotInsist) {
   EXPECT_EQ(files_of(*tree), (Lines{".ferryignore", ".gitignore", ".ssh/id", "a.pem"}));
 }
 
-Listing folder_of(const std::vector<std::string>& names) {
+Listing folder_of(const std::vector<std::string>& files) {
   Listing all;
-  for (const auto& name : names) {
+  for (const auto& name : files) {
     all.items.push_back({.begin = all.names.size(), .length = static_cast<std::uint32_t>(name.size())});
     all.names += name;
   }
