@@ -24,13 +24,21 @@ constexpr std::int64_t second_ns = 1'000'000'000;
 constexpr std::int64_t hour_ns = 3600 * second_ns, day_ns = 24 * hour_ns;
 constexpr std::string_view new_prefix = "new-";
 constexpr std::size_t most_looked_at = 5 * ContentStore::most_contents;
+constexpr std::uint64_t small = std::uint64_t{64} << 10;  // a copy of it is quicker than sharing its blocks
 constexpr int open_folder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 /// `to`, which is empty, becomes a copy of `from`; false if it is not what it should be. What was copied is hashed,
 /// whoever writes to `from` meanwhile.
 Result<bool> copy_checked(int from, int to, const Digest& sha256, std::uint64_t size) {
-  TRY("copy a content", clone_content(from, to));
   std::string buffer(std::min<std::uint64_t>(std::size_t{256} << 10, size + 1), '\0');
+  if (size < small) {
+    const ssize_t got = ::pread(from, buffer.data(), buffer.size(), 0);
+    if (got != static_cast<ssize_t>(size)) return false;
+    buffer.resize(size);
+    if (::pwrite(to, buffer.data(), size, 0) != got) return fail_errno("copy a content");
+    return ferry::sha256(buffer) == std::string_view(sha256);
+  }
+  TRY("copy a content", clone_content(from, to));
   std::uint64_t seen = 0;
   Sha256 hash;
   while (seen <= size) {
@@ -67,6 +75,8 @@ void each_name(os::Fd folder, Visit&& visit) {
   }
   ::closedir(stream);
 }
+
+std::string place_of(const Digest& sha256) { return hex(sha256).insert(2, "/"); }
 
 bool is_hex(std::string_view name, std::size_t digits) {
   return name.size() == digits && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -148,60 +158,70 @@ Result<ContentStore> ContentStore::open(const os::Path& folder) {
   return ContentStore(std::move(top), folder);
 }
 
-Result<ContentStore::Place> ContentStore::place(const Digest& sha256, bool make) const {
+/// No link. Looked at once.
+bool ContentStore::has_group(const Digest& sha256) const {
+  if (sha256.empty()) return false;
+  const auto number = static_cast<unsigned char>(std::string_view(sha256)[0]);
+  struct stat info;
+  if (!groups_[number]) {
+    const std::string group = place_of(sha256).substr(0, 2);
+    groups_[number] = ::fstatat(top_.get(), group.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
+  }
+  return groups_[number];
+}
+
+Result<std::string> ContentStore::make_place(const Digest& sha256) const {
   if (sha256.empty()) return fail(Kind::bug, "a content without its SHA-256");
-  const std::string name = hex(sha256), group = name.substr(0, 2);
-  if (make && ::mkdirat(top_.get(), group.c_str(), 0700) < 0 && errno != EEXIST)
+  std::string place = place_of(sha256);
+  if (::mkdirat(top_.get(), place.substr(0, 2).c_str(), 0700) < 0 && errno != EEXIST)
     return fail_errno("make a folder in " + printable(path_.string()));
-  os::Fd folder(::openat(top_.get(), group.c_str(), open_folder));
-  if (!folder) return fail_errno("open a folder in " + printable(path_.string()));
-  return Place{std::move(folder), name.substr(2)};
+  if (!has_group(sha256)) return fail(Kind::conflict, "no folder: " + printable((path_ / place.substr(0, 2)).string()));
+  return place;
 }
 
 /// The content, open for reading, if it is a regular file of that size.
-Result<os::Fd> ContentStore::find(const Digest& sha256, std::uint64_t size, Place& at) const {
-  TRY_SET(found, "", place(sha256, false));
-  at = std::move(found);
-  os::Fd file(::openat(at.folder.get(), at.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+Result<os::Fd> ContentStore::find(const Digest& sha256, std::uint64_t size) const {
+  if (!has_group(sha256)) return fail(Kind::not_found, "no such content");
+  const std::string place = place_of(sha256);
+  os::Fd file(::openat(top_.get(), place.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!file && errno == ELOOP) return fail(Kind::corrupt, "a link in a content's place");
   if (!file) return fail_errno("open a content");
   struct stat info;
   if (::fstat(file.get(), &info) < 0) return fail_errno("open a content");
   if (S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == size) {
-    if (time_of(info) < file_clock_ns() - hour_ns) touch(at.folder.get(), at.name);
+    if (time_of(info) < file_clock_ns() - hour_ns) touch(top_.get(), place);
     return file;
   }
   return fail(Kind::corrupt, "a content of another size");
 }
 
 bool ContentStore::holds(const Digest& sha256, std::uint64_t size) const {
-  const auto at = place(sha256, false);
   struct stat info;
-  return at && ::fstatat(at->folder.get(), at->name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+  return has_group(sha256) && ::fstatat(top_.get(), place_of(sha256).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
          S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == size;
 }
 
 Result<bool> ContentStore::take(const Digest& sha256, std::uint64_t size, int to) {
-  Place at;
-  const auto file = find(sha256, size, at);
+  if (sha256.empty()) return fail(Kind::bug, "a content without its SHA-256");
+  const auto file = find(sha256, size);
   if (!file && file.error().kind != Kind::corrupt) return false;
   if (file) {
     auto good = copy_checked(file->get(), to, sha256, size);
     if (good ? *good : good.error().kind == Kind::disk_full) return good;
     if (!empty_again(to)) return fail_errno("empty a file again");
   }
-  ::unlinkat(at.folder.get(), at.name.c_str(), 0);
+  ::unlinkat(top_.get(), place_of(sha256).c_str(), 0);
   return false;
 }
 
 Result<bool> ContentStore::offer(int from, const Digest& sha256, std::uint64_t size) {
   if (holds(sha256, size)) return false;
-  TRY_SET(at, "", place(sha256, true));
+  TRY_SET(place, "", make_place(sha256));
   NewFile fresh(top_.get());
   if (fresh.fd() < 0) return fail_errno("make a file in " + printable(path_.string()));
   TRY_SET(good, "", copy_checked(from, fresh.fd(), sha256, size));
   if (!good) return false;
-  if (!fresh.move_to(at.folder.get(), at.name)) return fail_errno("keep a content in " + printable(path_.string()));
+  if (!fresh.move_to(top_.get(), place)) return fail_errno("keep a content in " + printable(path_.string()));
   return true;
 }
 
@@ -211,10 +231,10 @@ bool ContentStore::adopt(int folder, const std::string& name, const Digest& sha2
   if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0) return false;
   if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid() || info.st_nlink != 1) return false;
   if (static_cast<std::uint64_t>(info.st_size) != size) return false;
-  const auto at = place(sha256, true);
-  if (!at || ::renameat(folder, name.c_str(), at->folder.get(), at->name.c_str()) < 0) return false;
-  touch(at->folder.get(), at->name);
-  (void)set_mode(at->folder.get(), at->name, 0600);
+  const auto place = make_place(sha256);
+  if (!place || ::renameat(folder, name.c_str(), top_.get(), place->c_str()) < 0) return false;
+  touch(top_.get(), *place);
+  (void)set_mode(top_.get(), *place, 0600);
   return true;
 }
 

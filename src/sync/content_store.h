@@ -16,6 +16,8 @@
 /// is then absent. Several processes may use one store; whoever is killed on any line leaves contents that are whole,
 /// or a "new-…". An object: from one thread.
 
+#include <bitset>
+
 #include "os/fd.h"
 #include "sync/root.h"
 
@@ -51,15 +53,13 @@ class ContentStore {
 
  private:
   ContentStore(os::Fd top, os::Path path) : top_(std::move(top)), path_(std::move(path)) {}
-  struct Place {
-    os::Fd folder;
-    std::string name;
-  };
-  Result<Place> place(const Digest& sha256, bool make) const;
-  Result<os::Fd> find(const Digest& sha256, std::uint64_t size, Place& at) const;
+  bool has_group(const Digest& sha256) const;
+  Result<std::string> make_place(const Digest& sha256) const;
+  Result<os::Fd> find(const Digest& sha256, std::uint64_t size) const;
 
   os::Fd top_;
   os::Path path_;
+  mutable std::bitset<256> groups_;  ///< folders that are none but that
 };
 
 /// Moves into the store what receive_tree() brought to `root`, by `state_file`, and nobody seems to have touched since;

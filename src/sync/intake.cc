@@ -12,6 +12,9 @@ namespace ferry::sync {
 namespace {
 
 constexpr std::uint64_t most_waiting = std::uint64_t{8} << 20;
+// Small files are handed to the workers, and taken by each, several at once: the lock costs as much as the work.
+constexpr std::uint64_t most_gathered = std::uint64_t{128} << 10;
+constexpr std::size_t files_gathered = 32, files_taken = 16;
 constexpr std::uint64_t cost_of_a_step = 512;  // of memory, besides its bytes, with its part of the file's
 constexpr std::size_t read_size = std::size_t{256} << 10;
 constexpr unsigned most_workers = 4;
@@ -76,6 +79,8 @@ class Intake::Worker {
     const auto done = same(file, step);
     return done ? Status() : fail(root_.shown(entry.path), done.error());
   }
+  /// Since the last call.
+  std::vector<Outcome> outcomes() { return std::exchange(outcomes_, {}); }
 
  private:
   Status open(File& file) {
@@ -173,8 +178,7 @@ class Intake::Worker {
       outcome.mtime_ns = marks.mtime_ns;
       if (file.is_part) intake_.parts_.remove(arrival.listed_sha256);
     }
-    const std::lock_guard hold(intake_.mutex_);
-    intake_.outcomes_.push_back(std::move(outcome));
+    outcomes_.push_back(std::move(outcome));
     return {};
   }
 
@@ -193,6 +197,7 @@ class Intake::Worker {
   Intake& intake_;
   Root root_;
   Placer placer_;
+  std::vector<Outcome> outcomes_;
   std::optional<Result<ContentStore>> store_;  ///< opened when first asked
   std::string buffer_;
 };
@@ -218,47 +223,59 @@ Intake::~Intake() {
 Intake::Handle Intake::begin(Arrival arrival) { return std::make_shared<File>(std::move(arrival)); }
 
 void Intake::give(const Handle& file, std::vector<Step>& steps) {
+  for (const Step& step : steps) memory_gathered_ += memory_of(step);
+  gathered_.push_back({file, std::exchange(steps, {})});
+  if (gathered_.size() >= files_gathered || memory_gathered_ >= most_gathered) hand_over();
+}
+
+void Intake::hand_over() {
   {
     const std::lock_guard hold(mutex_);
-    for (Step& step : steps) {
-      held_ += memory_of(step);
-      file->steps.push_back(std::move(step));
+    for (Given& given : gathered_) {
+      std::move(given.steps.begin(), given.steps.end(), std::back_inserter(given.file->steps));
+      if (!std::exchange(given.file->is_scheduled, true)) ready_.push_back(std::move(given.file));
     }
-    steps.clear();
-    if (file->is_scheduled) return;
-    file->is_scheduled = true;
-    ready_.push_back(file);
   }
-  given_.notify_one();
+  held_ += std::exchange(memory_gathered_, 0);
+  gathered_.clear();
+  given_.notify_all();
 }
 
 void Intake::work(int number, Root root) {
   Worker worker(*this, std::move(root), number);
+  std::vector<Given> taken;
   std::unique_lock hold(mutex_);
   while (true) {
     given_.wait(hold, [&] { return stop_ || !ready_.empty(); });
     if (stop_) return;
-    Handle file = std::move(ready_.front());
-    ready_.pop_front();
     ++busy_;
-    while (!file->steps.empty() && !stop_) {
-      auto steps = std::exchange(file->steps, {});
-      hold.unlock();
-      std::uint64_t memory = 0;
-      for (Step& step : steps) {
-        memory += memory_of(step);
-        auto taken = worker.take(*file, step);
-        if (!taken) fail_with(std::move(taken).error());
-        if (stop_) break;
-      }
-      steps.clear();
-      hold.lock();
-      held_ -= memory;
-      done_.notify_one();
+    for (std::size_t count = std::min(files_taken, ready_.size() / threads_.size() + 1); count > 0 && !ready_.empty();
+         --count) {
+      auto steps = std::exchange(ready_.front()->steps, {});
+      taken.push_back({std::move(ready_.front()), std::move(steps)});
+      ready_.pop_front();
     }
-    file->is_scheduled = false;
     hold.unlock();
-    file.reset();
+    std::uint64_t memory = 0;
+    for (Given& given : taken) {
+      for (Step& step : given.steps) {
+        memory += memory_of(step);
+        auto done = stop_ ? Status() : worker.take(*given.file, step);
+        if (!done) fail_with(std::move(done).error());
+      }
+      given.steps.clear();
+    }
+    auto outcomes = worker.outcomes();
+    hold.lock();
+    held_ -= memory;
+    for (Given& given : taken) {
+      given.file->is_scheduled = !given.file->steps.empty();  // more came meanwhile
+      if (given.file->is_scheduled) ready_.push_front(std::move(given.file));
+    }
+    std::move(outcomes.begin(), outcomes.end(), std::back_inserter(outcomes_));
+    has_news_ = has_news_ || !outcomes.empty();
+    hold.unlock();
+    taken.clear();
     hold.lock();
     --busy_;
     done_.notify_one();
@@ -268,11 +285,13 @@ void Intake::work(int number, Root root) {
 void Intake::fail_with(Error error) {
   const std::lock_guard hold(mutex_);
   if (!error_) error_ = std::move(error);
-  stop_ = true;
+  stop_ = has_news_ = true;
   given_.notify_all();
 }
 
 Status Intake::wait(bool all, const std::function<Status()>& beat) {
+  if (all) hand_over();
+  if (!all && held_ < most_waiting && !has_news_) return {};
   std::unique_lock hold(mutex_);
   const auto is_over = [&] { return error_ || (all ? ready_.empty() && busy_ == 0 : held_ < most_waiting); };
   while (!done_.wait_for(hold, between_looks, is_over)) {
@@ -285,7 +304,9 @@ Status Intake::wait(bool all, const std::function<Status()>& beat) {
 }
 
 std::vector<Intake::Outcome> Intake::outcomes() {
+  if (!has_news_) return {};
   const std::lock_guard hold(mutex_);
+  has_news_ = error_.has_value();
   return std::exchange(outcomes_, {});
 }
 

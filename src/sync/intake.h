@@ -63,7 +63,7 @@ class Intake {
   Status start();
 
   static Handle begin(Arrival arrival);
-  /// The next steps of a file; the last is keep or drop.
+  /// The next steps of a file; the last is keep or drop. Small ones may wait for others, until wait() for all.
   void give(const Handle& file, std::vector<Step>& steps);
   /// Waits until there is room for more, or (`all`) until nothing is left to be done. Calls `beat` now and then, whose
   /// failure ends it, and returns what went wrong in any file.
@@ -73,6 +73,11 @@ class Intake {
 
  private:
   class Worker;
+  struct Given {
+    Handle file;
+    std::vector<Step> steps;
+  };
+  void hand_over();
   void work(int number, Root root);
   void fail_with(Error error);
 
@@ -82,10 +87,12 @@ class Intake {
   const os::Path content_store_;
   std::mutex mutex_;
   std::condition_variable given_, done_;
-  std::deque<Handle> ready_;  ///< files with steps that nobody works on
-  std::uint64_t held_ = 0;    ///< memory of what was given and not done
-  std::size_t busy_ = 0;      ///< workers that work
-  std::atomic<bool> stop_{false};
+  std::vector<Given> gathered_;  ///< by who gives, to be handed over
+  std::uint64_t memory_gathered_ = 0;
+  std::deque<Handle> ready_;            ///< files with steps that nobody works on
+  std::atomic<std::uint64_t> held_{0};  ///< memory of what was handed over and not done
+  std::size_t busy_ = 0;                ///< workers that work
+  std::atomic<bool> stop_{false}, has_news_{false};
   std::optional<Error> error_;
   std::vector<Outcome> outcomes_;
   std::vector<std::thread> threads_;  // the last: they use the others
