@@ -14,6 +14,7 @@ namespace ferry::agent {
 namespace {
 
 constexpr std::size_t most_held = 128 * 1024;
+constexpr int last_words_ms = 2000;
 
 /// Makes a descriptor non-blocking while it lives.
 class NonBlocking {
@@ -68,6 +69,14 @@ Status bridge(int in, int out, int socket) {
     if (polls[1].revents != 0 && !up.write()) break;
     if (down.wants_out() && !down.write()) break;
     if (!down.wants_out() && (polls[3].revents & POLLERR) != 0) break;
+  }
+  // Whoever closes `out` may have said something before.
+  for (std::size_t before = up.held.size() + 1; !up.ended && up.wants_in() && before != up.held.size();) {
+    before = up.held.size();
+    up.read();
+  }
+  pollfd takes{socket, POLLOUT, 0};
+  while (up.wants_out() && ::poll(&takes, 1, last_words_ms) > 0 && up.write()) {
   }
   return {};
 }

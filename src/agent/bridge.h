@@ -6,8 +6,8 @@
 
 namespace ferry::agent {
 
-/// Copies `in` to `socket` and `socket` to `out` until any of them closes; what came from the socket before
-/// it closed is still delivered. Neither way waits for the other. Restores the blocking mode of `in` and
+/// Copies `in` to `socket` and `socket` to `out` until any of them closes; what came before is still
+/// delivered. Neither way waits for the other. Restores the blocking mode of `in` and
 /// `out`.
 Status bridge(int in, int out, int socket);
 

@@ -221,7 +221,7 @@ Status RunController::restore() {
       return fail(Kind::conflict, "what the run had saved was changed at home: " + printable(entry.path), {},
                   "begin a new run from what is below " + run_.output_dir);
   }
-  TRY_SET(report, "send what the run had saved", send(run_.output_dir, std::move(tree), {}));
+  TRY_SET(report, "send what the run had saved", send(run_.output_dir, std::move(tree)));
   const auto files = watch::counted(report.files, "file");
   context_.progress.done("restore", fmt::format("{}, {} sent", files, show_bytes(report.bytes_moved)),
                          {{"files", report.files}, {"bytes_moved", report.bytes_moved}});

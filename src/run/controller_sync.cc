@@ -11,6 +11,9 @@ using ledger::Phase;
 
 namespace {
 
+/// A machine boots before that, or never.
+constexpr Millis most_until_it_listens{3'600'000};
+
 std::string words_of(const sync::Tree& tree) {
   return fmt::format("{}, {}", watch::counted(tree.files, "file"), show_bytes(tree.bytes));
 }
@@ -25,65 +28,94 @@ Result<mux::Command> RunController::start_receiver(const os::Argv& how, mux::Lan
 
 bool RunController::has_no_contents() const { return node_.location.provider != "ssh"; }
 
-Result<sync::Report> RunController::send(const os::Path& root, sync::Tree tree, const os::Argv& how, os::Path list) {
-  TRY_SET(receiver, "", start_receiver(how, mux::Lane::work));
+Result<sync::Report> RunController::send(const os::Path& root, sync::Tree tree) {
+  TRY_SET(receiver, "", start_receiver({}, mux::Lane::work));
   sync::Options options;
   options.cancelled = [&] { return context_.check_signals(false) != fleet::Interrupt::go_on; };
   options.progress = tell_progress();
   options.expects_nothing = has_no_contents();
-  options.list_file = std::move(list);
   return send_to(receiver, root, std::move(tree), options);
 }
 
+std::string RunController::state_file() const { return node_.connection->paths().run_dir + "-sync.state"; }
+
+void RunController::begin_sending() {
+  const auto& task = beginning_->request.task;
+  // What an attempt before, or another run, left is put over what was sent: after all of it.
+  const bool may_be_late = trial_.n == 1 && !task.taken;
+  sync::Options options;
+  options.expects_nothing = has_no_contents();
+  options.list_file = tree_file(".list");
+  options.first_word = most_until_it_listens;
+  beginning_to_send_ = std::async(std::launch::async,
+                                  [this, options, workdir = run_.workdir,
+                                   globs = may_be_late ? task.late : std::vector<std::string>()]() -> Status {
+                                    TRY("", hashing_.get());
+                                    const auto& ready = beginning_->ready;
+                                    TRY_SET(parts, "", job::split_late(ready.tree, globs, ready.needed));
+                                    late_tree_ = std::move(parts.late);
+                                    workdir_ =
+                                        std::make_unique<BackgroundSend>(workdir, std::move(parts.early), options);
+                                    return {};
+                                  });
+}
+
+Status RunController::await(BackgroundSend& send) {
+  const auto tell = tell_progress();
+  while (!send.wait(Millis(100))) {
+    if (context_.check_signals(false) != fleet::Interrupt::go_on) send.stop();
+    tell(send.progress());
+  }
+  const auto& report = send.report();
+  return report ? Status() : fail("send the workdir", report.error());
+}
+
 Status RunController::sync() {
-  const auto& [request, ready] = *beginning_;
+  const auto& ready = beginning_->ready;
   TRY("", enter(Phase::syncing));
   context_.progress.begin("sync", words_of(ready.tree));
-  while (hashing_.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+  while (beginning_to_send_.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
     if (context_.check_signals(false) == fleet::Interrupt::cancel) return fail(Kind::cancelled, "cancelled");
   }
-  TRY("read the workdir", hashing_.get());
+  TRY("read the workdir", beginning_to_send_.get());
   run_.task["code"] = code_of(ready.tree);
-  const auto& paths = node_.connection->paths();
-  os::Argv how = {"--state", paths.run_dir + "-sync.state"};
+  os::Argv how = {"--state", state_file()};
   // What other runs brought there, and left: fleet/own_machine.sh.
-  if (!has_no_contents()) how.insert(how.end(), {"--contents", paths.home + "/.ferry/contents"});
-  // What an attempt before, or another run, left is put over what was sent: after all of it.
-  const bool may_be_late = trial_.n == 1 && !request.task.taken;
-  TRY_SET(parts, "",
-          job::split_late(ready.tree, may_be_late ? request.task.late : std::vector<std::string>(), ready.needed));
+  if (!has_no_contents()) how.insert(how.end(), {"--contents", node_.connection->paths().home + "/.ferry/contents"});
   auto mirror = how;
   mirror.emplace_back("--mirror");
-  TRY_SET(report, "send the workdir", send(run_.workdir, std::move(parts.early), mirror, tree_file(".list")));
+  TRY_SET(receiver, "", start_receiver(mirror, mux::Lane::work));
+  workdir_->attach(std::move(receiver));
+  TRY("", await(*workdir_));
+  const auto report = *workdir_->report();
+  workdir_.reset();
   for (const auto& note : first_few(report.notes)) context_.progress.warn("sync", note);
   auto told = fmt::format("{}, {} sent", watch::counted(report.files_moved, "file"), show_bytes(report.bytes_moved));
   Json data = {{"files", report.files},
                {"files_moved", report.files_moved},
                {"bytes_moved", report.bytes_moved},
                {"wire_bytes", report.wire_bytes}};
-  if (parts.late.files > 0) {
-    told += fmt::format("; {} follow{} while the environment is made", words_of(parts.late),
-                        parts.late.files == 1 ? "s" : "");
-    data["late_files"] = parts.late.files;
-    data["late_bytes"] = parts.late.bytes;
+  if (late_tree_.files > 0) {
+    told += fmt::format("; {} follow{} while the environment is made", words_of(late_tree_),
+                        late_tree_.files == 1 ? "s" : "");
+    data["late_files"] = late_tree_.files;
+    data["late_bytes"] = late_tree_.bytes;
   }
   context_.progress.done("sync", told, data);
-  if (parts.late.files == 0) return {};
-  TRY_SET(receiver, "send the workdir", start_receiver(how, mux::Lane::background));
-  late_ = std::make_unique<LateSend>(std::move(receiver), run_.workdir, std::move(parts.late), has_no_contents());
+  if (late_tree_.files == 0) return {};
+  TRY_SET(late_receiver, "send the workdir", start_receiver(how, mux::Lane::background));
+  sync::Options options;
+  options.expects_nothing = has_no_contents();
+  late_ = std::make_unique<BackgroundSend>(run_.workdir, std::exchange(late_tree_, {}), options);
+  late_->attach(std::move(late_receiver));
   return {};
 }
 
 Status RunController::await_late() {
   if (!late_) return {};
   if (!late_->wait(Millis(0))) context_.progress.begin("setup", "waiting for what is late");
-  const auto tell = tell_progress();
-  while (!late_->wait(Millis(100))) {
-    if (context_.check_signals(false) != fleet::Interrupt::go_on) return fail(Kind::cancelled, "cancelled");
-    tell(late_->progress());
-  }
+  TRY("", await(*late_));
   const auto& report = late_->report();
-  if (!report) return fail("send the workdir", report.error());
   for (const auto& note : first_few(report->notes)) context_.progress.warn("setup", note);
   context_.progress.note(fmt::format("what is late is there: {}, {} sent", watch::counted(report->files_moved, "file"),
                                      show_bytes(report->bytes_moved)),

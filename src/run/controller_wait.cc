@@ -120,6 +120,8 @@ os::Path RunController::tree_file(const char* ending) const {
 }
 
 void RunController::begin_reading(bool again) {
+  if (beginning_to_send_.valid()) beginning_to_send_.wait();
+  workdir_.reset();
   if (hashing_.valid()) hashing_.wait();  // it writes what is read here
   hashing_ = std::async(std::launch::async,
                         [this, what = ToRead{run_dir_, beginning_->request.workdir, tree_file(".hashes"), again,

@@ -73,6 +73,8 @@ RunController::~RunController() {
   if (!callback_.is_busy() || std::uncaught_exceptions() > 0) return;
   // What the command may want of this run, nothing here keeps from it.
   if (hashing_.valid()) hashing_.wait();
+  if (beginning_to_send_.valid()) beginning_to_send_.wait();
+  workdir_.reset();
   pull_.reset();
   node_.connection.reset();
   lease_.reset();
@@ -367,6 +369,7 @@ Status RunController::attempt() {
   if (detaching_) return {};
   store_history();
   store_sent();
+  begin_sending();
   TRY("", connect());
   TRY("", sync());
   TRY("", take_passed_on());

@@ -14,9 +14,9 @@
 #include "job/outputs_pull.h"
 #include "job/preflight.h"
 #include "job/training.h"
+#include "run/background_send.h"
 #include "run/event_callback.h"
 #include "run/kept.h"
-#include "run/late_send.h"
 #include "run/lease.h"
 #include "run/next_step.h"
 #include "run/node.h"
@@ -42,6 +42,8 @@ class RunController {
   /// Begins to read what is sent, in a thread of its own: what is in the workdir, or, with `again`, what an attempt
   /// before sent.
   void begin_reading(bool again);
+  /// As soon as it is read, begins to make it ready for a machine that is there, or boots: what is not late of it.
+  void begin_sending();
   /// After an attempt that ended so: finishes, and makes further attempts where finish() says so.
   int go_on(Status done);
   /// plan, launch, connect, sync, setup, train, on one machine.
@@ -120,9 +122,12 @@ class RunController {
   bool has_no_contents() const;
   /// `ferry-agent receive WORKDIR HOW…`.
   Result<mux::Command> start_receiver(const os::Argv& how, mux::Lane lane);
-  /// Sends what is below `root` to the machine's workdir; `how`: further words behind `ferry-agent receive WORKDIR`;
-  /// `list`: remembers the list, empty: nobody does.
-  Result<sync::Report> send(const os::Path& root, sync::Tree tree, const os::Argv& how, os::Path list = {});
+  /// Sends what is below `root` to the machine's workdir, over what is there.
+  Result<sync::Report> send(const os::Path& root, sync::Tree tree);
+  /// Until it has ended. Fails as it did, or cancelled where nobody waits any more.
+  Status await(BackgroundSend& send);
+  /// The machine's, of what was received.
+  std::string state_file() const;
   Status setup();
   /// What is there before the job: volumes, buckets, the environment, data.
   Status prepare();
@@ -287,8 +292,10 @@ class RunController {
   fleet::RunDir run_dir_;
   Node node_;
   Trial trial_;
-  std::unique_ptr<LateSend> late_;        // from sync() until the job starts
-  std::optional<job::OutputsPull> pull_;  // over node_.connection; while the job runs
+  std::unique_ptr<BackgroundSend> workdir_;  // from begin_sending() until it is there
+  std::unique_ptr<BackgroundSend> late_;     // from sync() until the job starts
+  sync::Tree late_tree_;                     // what that sends
+  std::optional<job::OutputsPull> pull_;     // over node_.connection; while the job runs
   EventCallback callback_;
   std::vector<std::string> fetched_files_;  // relative to run_.output_dir
   bool detaching_ = false;
@@ -304,7 +311,8 @@ class RunController {
   ledger::Instance last_;       // the machine before
   int retried_ = 0;             // attempts that followed a training that failed
   // The last: its thread reads and writes what stands above, and is waited for where it goes.
-  std::future<Status> hashing_;  // of what is sent
+  std::shared_future<Status> hashing_;     // of what is sent
+  std::future<Status> beginning_to_send_;  // uses what stands above
 };
 
 /// What passes by itself, or may be given meanwhile: no room, a limit, a network, a session of AWS that ran out.

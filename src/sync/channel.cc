@@ -70,6 +70,7 @@ Status Channel::check_cancelled() const {
 
 /// After a wait that brought something: too little in too long is no better than nothing.
 Status Channel::check_pace(Clock::duration waited) {
+  if (!greeted_ && first_word_ > silence_) return {};
   waited_ += waited;
   if (waited_ < silence_ * pace_windows) return {};
   const std::uint64_t moved = sent_ + received_ - moved_before_;
@@ -91,7 +92,8 @@ Status Channel::wait(For what) {
   const auto begin = Clock::now();
   while (true) {
     TRY("", may_go_on());
-    if (Clock::now() - begin >= silence_) return broken("the other side fell silent");
+    const auto limit = greeted_ ? silence_ : std::max(silence_, first_word_);
+    if (Clock::now() - begin >= limit) return broken("the other side fell silent");
     pollfd wanted[2] = {{in_, POLLIN, 0}, {out_, POLLOUT, 0}};
     const bool listens = is_ahead_ && !is_over_ && unread_.size() < most_unread;
     if (what == For::reading) wanted[1].fd = -1;

@@ -56,6 +56,8 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
+  /// The peer may be silent for so long before its greeting.
+  void await_first_word(std::chrono::milliseconds limit) { first_word_ = limit; }
   /// Sends our greeting. The peer's is found when first something is read: `unsupported` for another version,
   /// `corrupt` if 64 KiB bring none. A peer that prepares may take hours, as long as it says so.
   Status greet();
@@ -134,7 +136,7 @@ class Channel {
   int in_, out_;
   int in_flags_, out_flags_;
   std::function<bool()> cancelled_;
-  Clock::duration silence_;
+  Clock::duration silence_, first_word_{};
   Clock::duration waited_{};                        ///< since the pace was last judged
   std::uint64_t moved_before_ = 0;                  ///< bytes, both ways, when it was
   std::optional<Clock::time_point> at_work_since_;  ///< the peer, as it says

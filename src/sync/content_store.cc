@@ -35,7 +35,9 @@ Result<bool> copy_checked(int from, int to, const Digest& sha256, std::uint64_t 
     const ssize_t got = ::pread(from, buffer.data(), buffer.size(), 0);
     if (got != static_cast<ssize_t>(size)) return false;
     buffer.resize(size);
-    if (::pwrite(to, buffer.data(), size, 0) != got) return fail_errno("copy a content");
+    const ssize_t written = ::pwrite(to, buffer.data(), size, 0);
+    if (written < 0) return fail_errno("copy a content");
+    if (written != got) return fail(Kind::disk_full, "copy a content: there is no more room");
     return ferry::sha256(buffer) == std::string_view(sha256);
   }
   TRY("copy a content", clone_content(from, to));

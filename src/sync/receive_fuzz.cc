@@ -62,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)sync::receive_tree(conversation(data, size), deaf, playground() / "root", options);
   const auto names = os::list_dir(playground()).value();
   for (const std::string& name : names) {
-    if (name != "root" && name != "state" && name != "state.parts") std::abort();
+    if (name != "root" && name != "state" && name != "state.parts" && name != "state.list") std::abort();
     (void)os::remove_all(playground() / name);
   }
   return 0;

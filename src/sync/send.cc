@@ -72,7 +72,9 @@ Sender::Sender(int in, int out, os::Path root, Tree tree, const Options& options
       root_path_(std::move(root)),
       tree_(std::move(tree)),
       options_(options),
-      channel_(in, out, options.cancelled, options.silence) {}
+      channel_(in, out, options.cancelled, options.silence) {
+  channel_.await_first_word(options.first_word);
+}
 
 Result<Report> Sender::run() {
   auto done = converse();
@@ -215,6 +217,7 @@ Status Sender::send_all(const std::vector<Wanted>& wanted) {
     TRY("", piece ? put_piece(ahead.current().index, *piece) : in_file_ ? channel_.flush() : channel_.beat());
     show(false);
   }
+  show(true);
   return {};
 }
 

@@ -93,6 +93,7 @@ Result<std::vector<Wanted>> Sender::send_until_heard(const std::vector<Wanted>& 
     }
     if (wants && !are_as_expected && !in_file_) break;
   }
+  show(true);
   if (wants) return *std::move(wants);
   TRY("", channel_.flush());
   TRY_SET(heard, "", hear_wants());

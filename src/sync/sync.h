@@ -114,6 +114,9 @@ struct Options {
   /// lacks: what was read and compressed by then (up to 48 MiB, before the line is there) costs no time. The same, with
   /// 8 MiB, is done with a tree of which Tree::is_new is true.
   bool expects_nothing = false;
+  /// Of a sender: how long the receiver may take until it says anything, if that is longer than `silence`: its machine
+  /// may yet have to boot.
+  std::chrono::milliseconds first_word{0};
   /// Of a sender: remembers the list that was sent last; of a long list only what is different in it goes the next
   /// time, if the receiver (by its ReceiveOptions::state_file or content_store) knows that one, too. Empty: the whole
   /// list goes.
