@@ -19,6 +19,7 @@
 #include "agent/store_process.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "mux/join.h"
 #include "mux/server.h"
 #include "os/process.h"
 #include "sync/content_store.h"
@@ -40,6 +41,8 @@ constexpr const char* usage =
     "           standard input and output to the agent of DIR, which is started if need be\n"
     "       ferry-agent mux\n"
     "           serve a connection: run what it asks for (mux/server.h)\n"
+    "       ferry-agent mux-join TOKEN\n"
+    "           give that connection another link (mux/join.h)\n"
     "       ferry-agent send ROOT [--glob G]... [--sent FILE] [--since MS]\n"
     "           [--elsewhere DIR]... [--elsewhere-since MS] [--settle MS] [--hashes FILE] [--as-root]\n"
     "           send outputs over standard input and output: what matches a G, or all that was made since "
@@ -283,6 +286,10 @@ int dispatch(const std::vector<std::string>& words) {
   if (name == "mux" && words.size() == 1) {
     const auto served = mux::serve(STDIN_FILENO, STDOUT_FILENO);
     return served ? 0 : complain(served.error(), failed_code);
+  }
+  if (name == "mux-join" && words.size() == 2) {
+    const auto joined = mux::join(words[1], STDIN_FILENO, STDOUT_FILENO);
+    return joined ? 0 : complain(joined.error(), failed_code);
   }
   if (name == "unpacked" && words.size() > 1) {
     const auto ran = run_unpacked({words.begin() + 1, words.end()});

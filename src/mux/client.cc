@@ -10,6 +10,8 @@
 
 #include "mux/engine.h"
 #include "mux/hello.h"
+#include "mux/join.h"
+#include "mux/widening.h"
 #include "os/clock.h"
 #include "os/socket.h"
 
@@ -20,6 +22,8 @@ namespace {
 constexpr std::size_t most_complaint = std::size_t{64} << 10;
 /// What was said last has so long to leave when the connection is closed.
 constexpr Millis last_words{500};
+/// A login, which has taken seconds if it was far away.
+constexpr std::int64_t link_limit = 20'000;
 constexpr os::Exit cut_off{128 + SIGHUP, SIGHUP};
 
 }  // namespace
@@ -52,8 +56,12 @@ void Command::signal(int number) { shared_->kill(number); }
 /// What the connection's thread does. Its state outlives the Client as long as a Command may ask something of it.
 class Client::Mover {
  public:
-  Mover(os::Fd in, os::Fd out, os::Fd err, std::string first)
-      : state_(std::make_shared<State>()), in_(std::move(in)), out_(std::move(out)), err_(std::move(err)) {
+  Mover(os::Fd in, os::Fd out, os::Fd err, std::string first, LinkOpener opener)
+      : state_(std::make_shared<State>()),
+        in_(std::move(in)),
+        out_(std::move(out)),
+        err_(std::move(err)),
+        opener_(std::move(opener)) {
     state_->wake = os::Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     // Signals are the other threads' to answer.
     sigset_t all, before;
@@ -64,6 +72,7 @@ class Client::Mover {
   }
   ~Mover() {
     if (thread_.joinable()) close();
+    for (auto& carrier : carriers_) end_process(carrier);
   }
   bool close() {
     state_->ask([](State& state) { state.stop = true; });
@@ -167,23 +176,97 @@ class Client::Mover {
     while (going && begin_what_was_asked()) going = turn();
     was_unused_ = going && engine.size() == 0;
     if (going) engine.flush(last_words);
+    kept_ = engine.take_links();
+    if (coming_) end_process(coming_->process);
     engine_ = nullptr;
     finish(going ? Error{Kind::lost, "the connection was closed", {}, {}, {}, {}} : going.error(), !going);
   }
 
   Status turn() {
-    polls_.assign({{state_->wake.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}});
+    const int coming = coming_ ? coming_->process.out.get() : -1;
+    polls_.assign({{state_->wake.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}, {coming, POLLIN, 0}});
     for (const auto& listener : listeners_) polls_.push_back({listener.socket.get(), POLLIN, 0});
-    TRY("", engine_->turn(Millis(-1), polls_));
+    TRY("", engine_->turn(until_next_look(), polls_));
     if (polls_[0].revents != 0) {
       std::uint64_t count = 0;
       (void)!::read(state_->wake.get(), &count, sizeof count);
     }
     if (polls_[1].revents != 0) hear_complaint();
     for (std::size_t i = 0; i < listeners_.size(); ++i) {
-      if (polls_[2 + i].revents != 0) accept_at(listeners_[i]);
+      if (polls_[3 + i].revents != 0) accept_at(listeners_[i]);
     }
+    if (coming_) TRY("", hear_coming(polls_[2].revents != 0));
+    look_whether_it_is_full();
     return {};
+  }
+
+  bool may_widen() const { return opener_ && version_ >= striping_version && !widening_.is_over(); }
+  std::uint64_t moved() const { return engine_->sent() + engine_->received(); }
+
+  /// Where nothing moves there is nothing to be looked at.
+  Millis until_next_look() const {
+    if (!coming_ && (!may_widen() || moved() == looked_at_)) return Millis(-1);
+    return Millis(std::max<std::int64_t>(1, looked_ms_ + Widening::look_every_ms - os::system_clock().steady_ms()));
+  }
+
+  void look_whether_it_is_full() {
+    const auto now = os::system_clock().steady_ms();
+    if (!may_widen() || now < looked_ms_ + Widening::look_every_ms) return;
+    looked_ms_ = now;
+    looked_at_ = moved();
+    switch (widening_.look(now, engine_->sent(), engine_->received(), engine_->is_held_up())) {
+      case Widening::Do::open:
+        is_asked_ = true;
+        engine_->send(0, Type::join, {});
+        break;
+      case Widening::Do::leave:
+        engine_->leave_link();
+        break;
+      case Widening::Do::nothing:
+        if (widening_.is_watching()) ping();
+    }
+  }
+
+  void ping() {
+    if (pinged_ms_ != 0) return;
+    pinged_ms_ = os::system_clock().steady_ms();
+    engine_->send(0, Type::ping, {});
+  }
+
+  /// The machine has said how another link may join, or that none may.
+  void open_link(std::string_view token) {
+    auto process = is_token(token) ? opener_(std::string(token)) : fail(Kind::lost, "no other link may join");
+    if (!process || !os::set_nonblocking(process->out.get(), true)) return widening_.failed();
+    coming_.emplace(Coming{*std::move(process), joined_line(token), {}, os::system_clock().steady_ms() + link_limit});
+  }
+
+  /// A link that is being opened: before its line comes what a login shell may say.
+  Status hear_coming(bool has_said) {
+    std::array<char, 4096> part;
+    auto& process = coming_->process;
+    const ssize_t got = has_said ? ::read(process.out.get(), part.data(), part.size()) : -1;
+    if (got > 0) coming_->said.append(part.data(), static_cast<std::size_t>(got));
+    const auto at = coming_->said.find(coming_->line);
+    if (at != std::string::npos) {
+      const auto first = coming_->said.substr(at + coming_->line.size());
+      TRY("", engine_->add_link({std::move(process.out), std::move(process.in), os::Fd()}, first, true));
+      carriers_.push_back(std::move(process));
+      coming_.reset();
+      widening_.opened();
+      return {};
+    }
+    const bool is_over = (has_said && got == 0) || coming_->said.size() > most_complaint ||
+                         os::system_clock().steady_ms() > coming_->end_ms;
+    if (!is_over) return {};
+    end_process(process);
+    coming_.reset();
+    widening_.failed();
+    return {};
+  }
+
+  static void end_process(os::Process& process) {
+    process.signal(SIGKILL);
+    process.wait(Millis(-1));
   }
 
   /// False when the connection is to be closed.
@@ -239,7 +322,20 @@ class Client::Mover {
   }
 
   Status hear(const Frame& frame) {
-    if (frame.type == Type::hello) return check_hello(frame.body);
+    if (frame.type == Type::hello) {
+      TRY_SET(version, "", check_hello(frame.body));
+      version_ = version;
+      if (may_widen()) ping();
+      return {};
+    }
+    if (frame.type == Type::ping && pinged_ms_ != 0) {
+      widening_.answered(os::system_clock().steady_ms() - std::exchange(pinged_ms_, 0));
+      return {};
+    }
+    if (frame.type == Type::join && std::exchange(is_asked_, false)) {
+      open_link(frame.body);
+      return {};
+    }
     if (frame.type != Type::exit || frame.body.size() != 8)
       return fail(Kind::corrupt, "the machine asks for what only this end may ask for");
     if (engine_->has(frame.stream))
@@ -286,11 +382,26 @@ class Client::Mover {
   std::map<std::uint32_t, std::shared_ptr<Command::Shared>> commands_;
   std::vector<pollfd> polls_;
   bool was_unused_ = false;  // when it was closed
+  struct Coming {
+    os::Process process;
+    std::string line, said;
+    std::int64_t end_ms = 0;
+  };
+  const LinkOpener opener_;
+  Widening widening_;
+  int version_ = 1;
+  std::int64_t looked_ms_ = 0, pinged_ms_ = 0;
+  std::uint64_t looked_at_ = 0;  // moved() then
+  bool is_asked_ = false;
+  std::optional<Coming> coming_;
+  std::vector<os::Process> carriers_;  // of links that joined
+  std::vector<Joined> kept_;           // those links, until whoever carries the first has ended
   std::thread thread_;
 };
 
-Client::Client(os::Fd in, os::Fd out, os::Fd err, std::string first)
-    : mover_(std::make_unique<Mover>(std::move(in), std::move(out), std::move(err), std::move(first))) {}
+Client::Client(os::Fd in, os::Fd out, os::Fd err, std::string first, LinkOpener opener)
+    : mover_(std::make_unique<Mover>(std::move(in), std::move(out), std::move(err), std::move(first),
+                                     std::move(opener))) {}
 Client::~Client() = default;
 Result<Command> Client::open(const Order& order, Lane lane) { return mover_->open(order, lane); }
 Status Client::forward(os::Fd listener, int port) { return mover_->forward(std::move(listener), port); }

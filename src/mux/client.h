@@ -3,6 +3,7 @@
 /// The laptop's end of a connection: programs on the machine as if they were processes here.
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,12 +39,18 @@ class Command {
   std::shared_ptr<Shared> shared_;
 };
 
+/// Begins another ssh to the machine, by which `ferry-agent mux-join TOKEN` runs there, with pipes for its standard
+/// input and output. Called by the connection's thread: it must not wait.
+using LinkOpener = std::function<Result<os::Process>(const std::string& token)>;
+
 /// One connection. Any thread may call; a thread of its own moves the bytes.
 class Client {
  public:
   /// `in` is read and `out` written; they lead to a mux::serve(). `err` (may be none) is what carries them complaining,
-  /// `first` what was read of `in` already.
-  Client(os::Fd in, os::Fd out, os::Fd err, std::string first);
+  /// `first` what was read of `in` already. Where one ssh is less than the line (widening.h), `opener` opens more, and
+  /// they carry the large streams' data together; without it there is never another. The end of any is the
+  /// connection's.
+  Client(os::Fd in, os::Fd out, os::Fd err, std::string first, LinkOpener opener = {});
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

@@ -12,30 +12,27 @@ namespace ferry::mux {
 
 namespace {
 
-/// Read at a time from the link.
-constexpr std::size_t link_read = std::size_t{128} << 10;
 /// Data in one frame: at 200 Mbit/s what is urgent waits 1.3 ms for it.
 constexpr std::size_t most_data = std::size_t{32} << 10;
 /// While a lane has more waiting for the link than this, nothing more is read for it.
 constexpr std::size_t lane_room = std::size_t{128} << 10;
-/// Small frames are written together up to this.
-constexpr std::size_t together = std::size_t{64} << 10;
 constexpr std::uint64_t most_credit = std::uint64_t{1} << 30;
-
-bool would_wait() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
 }  // namespace
 
-Engine::Engine(int in, int out, Handler handler) : in_(in), out_(out), handler_(std::move(handler)) {
-  (void)os::set_nonblocking(in_, true);
-  (void)os::set_nonblocking(out_, true);
+Engine::Engine(int in, int out, Handler handler) : handler_(std::move(handler)) {
+  (void)os::set_nonblocking(in, true);
+  (void)os::set_nonblocking(out, true);
+  auto& link = links_.emplace_back();
+  link.in = in;
+  link.out = out;
 }
 
 void Engine::join(std::uint32_t id, Lane lane) {
   auto& stream = streams_[id];
   stream.lane = lane;
   for (auto& source : stream.sources) source.credit = window(lane);
-  for (auto& sink : stream.sinks) sink.allowed = window(lane);
+  for (auto& sink : stream.sinks) sink.allowed = sink.window = window(lane);
   newest_ = std::max(newest_, id);
 }
 
@@ -65,6 +62,7 @@ void Engine::close(std::uint32_t id) {
   at->second.closed = true;
   for (auto& source : at->second.sources) source.fd.reset();
   for (auto& sink : at->second.sinks) {
+    if (sink.size && *sink.size > sink.gather.next()) continue;
     sink.ended = true;
     if (sink.idle()) end_sink(sink);
   }
@@ -76,61 +74,20 @@ void Engine::send(std::uint32_t id, Type type, std::string_view body) {
   queue(lane, encode({id, type, lane, body}));
 }
 
-Status Engine::feed(std::string_view bytes) {
-  reader_.add(bytes);
-  while (true) {
-    TRY_SET(frame, "", reader_.next());
-    if (!frame) return {};
-    TRY("", take(*frame));
-  }
-}
-
 bool Engine::may_read(const Stream& stream, const Source& source) const {
   return source.fd && source.credit > 0 && queued_[static_cast<std::size_t>(stream.lane)] < lane_room;
 }
 
-void Engine::queue(Lane lane, std::string frame) {
+void Engine::queue(Lane lane, std::string frame, bool by_any_link) {
   const auto at = static_cast<std::size_t>(lane);
   queued_[at] += frame.size();
-  queues_[at].push_back(std::move(frame));
+  if (by_any_link) striped_size_ += frame.size();
+  (by_any_link ? striped_ : queues_[at]).push_back(std::move(frame));
 }
 
-bool Engine::has_queued() const {
-  return written_ < current_.size() || std::ranges::any_of(queues_, [](const auto& one) { return !one.empty(); });
-}
-
-Status Engine::write_link() {
-  while (true) {
-    if (written_ == current_.size()) {
-      current_.clear();
-      written_ = 0;
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        auto& waiting = queues_[lane];
-        while (!waiting.empty() && (current_.empty() || current_.size() + waiting.front().size() <= together)) {
-          queued_[lane] -= waiting.front().size();
-          if (current_.empty())
-            current_ = std::move(waiting.front());
-          else
-            current_ += waiting.front();
-          waiting.pop_front();
-        }
-        if (!waiting.empty()) break;
-      }
-      if (current_.empty()) return {};
-    }
-    const ssize_t put = ::write(out_, current_.data() + written_, current_.size() - written_);
-    if (put < 0 && would_wait()) return {};
-    if (put < 0) return fail(Kind::lost, "the connection broke");
-    written_ += static_cast<std::size_t>(put);
-  }
-}
-
-Status Engine::read_link() {
-  const ssize_t got = ::read(in_, reader_.room(link_read), link_read);
-  if (got < 0 && would_wait()) return {};
-  if (got <= 0) return fail(Kind::lost, "the connection ended");
-  reader_.took(static_cast<std::size_t>(got));
-  return feed({});
+void Engine::queue_end(std::uint32_t id, const Stream& stream, std::size_t which) {
+  const auto& source = stream.sources[which];
+  queue(stream.lane, encode({id, end_of(which), stream.lane, source.is_striped ? encode_offset(source.sent) : ""}));
 }
 
 Status Engine::take(const Frame& frame) {
@@ -139,7 +96,11 @@ Status Engine::take(const Frame& frame) {
     case Type::open:
     case Type::kill:
     case Type::exit:
+    case Type::ping:
+    case Type::join:
       return handler_(frame);
+    case Type::leave:
+      return fail(Kind::corrupt, "the first link of the connection is left");
     default:
       break;
   }
@@ -150,31 +111,30 @@ Status Engine::take(const Frame& frame) {
     return {};  // it was on its way when the stream ended
   }
   auto& stream = at->second;
-  if (stream.closed) return {};  // the same
+  // The same, unless its end has come before what other links have of it.
+  if (stream.closed && (frame.type != Type::striped || stream.sinks[0].ended)) return {};
   const auto of = [&] { return frame.body.empty() ? '\0' : frame.body[0]; };
   switch (frame.type) {
     case Type::data:
     case Type::error:
+    case Type::striped:
       return take_data(stream, frame);
     case Type::end_data:
-    case Type::end_error: {
-      auto& sink = stream.sinks[index(frame.type)];
-      sink.ended = true;
-      if (sink.idle()) end_sink(sink);
-      return {};
-    }
+    case Type::end_error:
+      return take_end(stream, frame);
     case Type::credit: {
       if (frame.body.size() != 5 || (of() != 'D' && of() != 'E')) return fail(Kind::corrupt, "a credit of nothing");
       auto& source = stream.sources[of() == 'E' ? 1 : 0];
       source.credit += decode_number(frame.body.substr(1));
+      source.is_known = true;
       if (source.credit > most_credit) return fail(Kind::corrupt, "a credit beyond all measure");
       return {};
     }
     default:
       if (of() != 'D' && of() != 'E') return fail(Kind::corrupt, "nobody reads what nobody wrote");
-      auto& source = stream.sources[of() == 'E' ? 1 : 0];
-      if (source.fd) send(frame.stream, end_of(of() == 'E' ? 1 : 0), {});
-      source.fd.reset();
+      const std::size_t which = of() == 'E' ? 1 : 0;
+      if (stream.sources[which].fd) queue_end(frame.stream, stream, which);
+      stream.sources[which].fd.reset();
       return {};
   }
 }
@@ -182,13 +142,35 @@ Status Engine::take(const Frame& frame) {
 Status Engine::take_data(Stream& stream, const Frame& frame) {
   const auto which = index(frame.type);
   auto& sink = stream.sinks[which];
-  if (frame.body.size() > sink.allowed || sink.ended)
-    return fail(Kind::corrupt, "the other end sends more than it may");
-  sink.allowed -= frame.body.size();
+  const bool is_striped = frame.type == Type::striped;
+  if (is_striped && frame.body.size() <= offset_size) return fail(Kind::corrupt, "a frame of data has none");
+  const auto bytes = is_striped ? frame.body.substr(offset_size) : frame.body;
+  if (bytes.size() > sink.allowed || sink.ended) return fail(Kind::corrupt, "the other end sends more than it may");
+  const auto room = sink.allowed;
+  sink.allowed -= bytes.size();
   if (!sink.fd) return {};  // nobody reads it
   const bool was_idle = sink.idle();
-  sink.pending += frame.body;
-  if (was_idle) write_sink(frame.stream, stream, which);
+  // What went by the first link alone is all before what is striped, though it may come later.
+  const auto at = is_striped ? decode_offset(frame.body) : sink.plain;
+  if (!is_striped) sink.plain += bytes.size();
+  TRY("", sink.gather.add(at, bytes, room, sink.pending));
+  if (sink.size && sink.gather.next() > *sink.size) return fail(Kind::corrupt, "a stream has more than its end tells");
+  sink.ended = sink.size == sink.gather.next();
+  if (was_idle && !sink.idle()) write_sink(frame.stream, stream, which);
+  return {};
+}
+
+Status Engine::take_end(Stream& stream, const Frame& frame) {
+  auto& sink = stream.sinks[index(frame.type)];
+  if (!frame.body.empty() && sink.fd) {
+    if (frame.body.size() != offset_size || sink.size || decode_offset(frame.body) < sink.gather.next())
+      return fail(Kind::corrupt, "the end of a stream is told as none is");
+    sink.size = decode_offset(frame.body);
+    // What other links have of it is still to come.
+    if (sink.gather.next() < *sink.size) return {};
+  }
+  sink.ended = true;
+  if (sink.idle()) end_sink(sink);
   return {};
 }
 
@@ -199,14 +181,7 @@ void Engine::write_sink(std::uint32_t id, Stream& stream, std::size_t which) {
     ssize_t put = ::send(sink.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
     if (put < 0 && errno == ENOTSOCK) put = ::write(sink.fd.get(), rest.data(), rest.size());
     if (put < 0 && would_wait()) break;
-    if (put < 0) {
-      // Nobody reads it any more.
-      sink.fd.reset();
-      sink.pending.clear();
-      sink.at = 0;
-      if (!sink.ended) send(id, Type::quit, which == 0 ? "D" : "E");
-      return;
-    }
+    if (put < 0) return drop_sink(id, stream, which);
     sink.at += static_cast<std::size_t>(put);
     sink.returned += static_cast<std::uint64_t>(put);
   }
@@ -218,7 +193,25 @@ void Engine::write_sink(std::uint32_t id, Stream& stream, std::size_t which) {
     sink.pending.erase(0, sink.at);
     sink.at = 0;
   }
-  if (sink.returned < window(stream.lane) / 4 || sink.ended) return;
+  return_credit(id, stream, which);
+}
+
+/// Nobody reads it any more.
+void Engine::drop_sink(std::uint32_t id, Stream& stream, std::size_t which) {
+  auto& sink = stream.sinks[which];
+  sink.fd.reset();
+  sink.pending.clear();
+  sink.at = 0;
+  if (!sink.ended && !stream.closed) send(id, Type::quit, which == 0 ? "D" : "E");
+}
+
+void Engine::return_credit(std::uint32_t id, Stream& stream, std::size_t which) {
+  auto& sink = stream.sinks[which];
+  if (sink.returned < window(stream.lane) / 4 || sink.ended || stream.closed) return;
+  // With every link that joins more may be on its way.
+  const auto wanted = window(stream.lane) * (which == 0 && stream.lane == Lane::work ? links_.size() : 1);
+  sink.returned += std::max(wanted, sink.window) - sink.window;
+  sink.window = std::max(wanted, sink.window);
   sink.allowed += sink.returned;
   // Ahead of the data of its own lane: whoever waits for it has a line that is idle.
   const auto body = (which == 0 ? "D" : "E") + encode_number(static_cast<std::uint32_t>(sink.returned));
@@ -234,20 +227,34 @@ void Engine::end_sink(Sink& sink) {
 
 void Engine::read_source(std::uint32_t id, Stream& stream, std::size_t which) {
   auto& source = stream.sources[which];
+  if (which == 0 && stream.lane == Lane::work && source.is_known && links_.size() > 1) source.is_striped = true;
+  const std::size_t before = header_size + (source.is_striped ? offset_size : 0);
   const auto most = std::min<std::uint64_t>(most_data, source.credit);
-  std::string frame(header_size + most, '\0');
-  const ssize_t got = ::read(source.fd.get(), frame.data() + header_size, most);
+  std::string frame(before + most, '\0');
+  const ssize_t got = ::read(source.fd.get(), frame.data() + before, most);
   if (got < 0 && would_wait() && !(source.is_last && errno != EINTR)) return;
   if (got <= 0) {
     source.fd.reset();
-    return queue(stream.lane, encode({id, end_of(which), stream.lane, {}}));
+    return queue_end(id, stream, which);
   }
+  frame.resize(before + static_cast<std::size_t>(got));
+  const auto type = source.is_striped ? Type::striped : data_of(which);
+  auto header = encode_number(static_cast<std::uint32_t>(frame.size() - header_size)) + encode_number(id) +
+                static_cast<char>(type) + static_cast<char>(stream.lane);
+  if (source.is_striped) header += encode_offset(source.sent);
+  frame.replace(0, before, header);
   source.credit -= static_cast<std::uint64_t>(got);
-  frame.resize(header_size + static_cast<std::size_t>(got));
-  const auto header = encode_number(static_cast<std::uint32_t>(got)) + encode_number(id) +
-                      static_cast<char>(data_of(which)) + static_cast<char>(stream.lane);
-  frame.replace(0, header_size, header);
-  queue(stream.lane, std::move(frame));
+  source.sent += static_cast<std::uint64_t>(got);
+  queue(stream.lane, std::move(frame), source.is_striped);
+}
+
+bool Engine::is_held_up() const {
+  for (const auto& [id, stream] : streams_) {
+    const auto& source = stream.sources[0];
+    if (stream.lane != Lane::work) continue;
+    if ((source.fd && source.credit == 0) || stream.sinks[0].gather.has_early()) return true;
+  }
+  return striped_size_ > 0;
 }
 
 void Engine::forget_closed() {
@@ -257,9 +264,13 @@ void Engine::forget_closed() {
   });
 }
 
-/// Fills in polls_: the link, `also`, then one for each of ready_. False when a signal came instead.
+/// Fills in polls_: two of each link, `also`, then one for each of ready_. False when a signal came instead.
 bool Engine::wait(Millis limit, std::span<pollfd> also) {
-  polls_.assign({{in_, POLLIN, 0}, {has_queued() ? out_ : -1, POLLOUT, 0}});
+  polls_.clear();
+  for (const auto& link : links_) {
+    polls_.push_back({link.in, POLLIN, 0});
+    polls_.push_back({has_queued(link) ? link.out : -1, POLLOUT, 0});
+  }
   polls_.insert(polls_.end(), also.begin(), also.end());
   ready_.clear();
   for (auto& [id, stream] : streams_) {
@@ -279,7 +290,7 @@ bool Engine::wait(Millis limit, std::span<pollfd> also) {
   }
   const auto ms = limit.count() < 0 ? -1 : static_cast<int>(std::min<std::int64_t>(limit.count(), 1 << 30));
   if (::poll(polls_.data(), polls_.size(), ms) < 0) return false;
-  for (std::size_t i = 0; i < also.size(); ++i) also[i].revents = polls_[2 + i].revents;
+  for (std::size_t i = 0; i < also.size(); ++i) also[i].revents = polls_[2 * links_.size() + i].revents;
   return true;
 }
 
@@ -287,7 +298,7 @@ Status Engine::turn(Millis limit, std::span<pollfd> also) {
   for (auto& one : also) one.revents = 0;
   forget_closed();
   if (!wait(limit, also)) return {};
-  const auto first = 2 + also.size();
+  const auto first = 2 * links_.size() + also.size();
   for (std::size_t i = 0; i < ready_.size(); ++i) {
     const auto& ready = ready_[i];
     auto& stream = streams_.at(ready.id);
@@ -297,30 +308,16 @@ Status Engine::turn(Millis limit, std::span<pollfd> also) {
       if ((events != 0 || source.is_last) && may_read(stream, source)) read_source(ready.id, stream, ready.which);
     } else if (auto& sink = stream.sinks[ready.which]; sink.fd && events != 0) {
       if (sink.idle() && (events & POLLERR) != 0) {
-        sink.fd.reset();
-        if (!sink.ended) send(ready.id, Type::quit, ready.which == 0 ? "D" : "E");
+        drop_sink(ready.id, stream, ready.which);
       } else if (!sink.idle()) {
         write_sink(ready.id, stream, ready.which);
       } else if ((events & POLLHUP) != 0) {
         // A socket whose other end is gone for good.
-        sink.fd.reset();
-        if (!sink.ended) send(ready.id, Type::quit, ready.which == 0 ? "D" : "E");
+        drop_sink(ready.id, stream, ready.which);
       }
     }
   }
-  if (has_queued()) TRY("", write_link());
-  if (polls_[0].revents != 0) TRY("", read_link());
-  return {};
-}
-
-void Engine::flush(Millis limit) {
-  const auto end = os::system_clock().steady_ms() + limit.count();
-  while (has_queued()) {
-    if (!write_link() || !has_queued()) return;
-    const auto left = end - os::system_clock().steady_ms();
-    pollfd one{out_, POLLOUT, 0};
-    if (left <= 0 || ::poll(&one, 1, static_cast<int>(left)) == 0) return;
-  }
+  return move_links();
 }
 
 }  // namespace ferry::mux

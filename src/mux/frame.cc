@@ -8,7 +8,7 @@ namespace ferry::mux {
 
 namespace {
 
-constexpr std::string_view types = "HODEdeCQKX";
+constexpr std::string_view types = "HODEdeCQKXSPJL";
 
 }  // namespace
 
@@ -23,6 +23,14 @@ std::uint32_t decode_number(std::string_view bytes) {
   for (std::size_t i = 0; i < 4; ++i)
     out |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
   return out;
+}
+
+std::string encode_offset(std::uint64_t value) {
+  return encode_number(static_cast<std::uint32_t>(value)) + encode_number(static_cast<std::uint32_t>(value >> 32));
+}
+
+std::uint64_t decode_offset(std::string_view bytes) {
+  return decode_number(bytes) | static_cast<std::uint64_t>(decode_number(bytes.substr(4))) << 32;
 }
 
 std::string encode(const Frame& frame) {

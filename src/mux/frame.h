@@ -15,7 +15,9 @@
 
 namespace ferry::mux {
 
-inline constexpr int protocol_version = 1;
+inline constexpr int protocol_version = 2;
+/// The first that knows of more than one link: Type::striped and what is below it.
+inline constexpr int striping_version = 2;
 inline constexpr std::size_t header_size = 10;
 /// A longer body is refused. Data are sent in smaller ones, so that what is more urgent does not wait for long.
 inline constexpr std::size_t most_body = std::size_t{256} << 10;
@@ -31,6 +33,10 @@ enum class Type : char {
   quit = 'Q',       ///< nobody reads them any more: of which (one byte, D or E)
   kill = 'K',       ///< a signal for the stream's processes: its number (one byte)
   exit = 'X',       ///< the stream's last: exit code (4 bytes), signal (4 bytes)
+  striped = 'S',    ///< data, behind how many bytes of the stream's data they come (8 bytes): by whichever link
+  ping = 'P',       ///< of stream 0, from the laptop: the machine says the same at once
+  join = 'J',       ///< of stream 0: the laptop wants another link; the machine says by which token it joins (join.h)
+  leave = 'L',      ///< of stream 0, the last of its end on a link that joined
 };
 
 /// What goes first where several streams have something to say.
@@ -40,6 +46,9 @@ enum class Lane : std::uint8_t {
   background = 2,  ///< what nobody waits for
 };
 inline constexpr std::size_t lanes = 3;
+
+/// Links of one connection at once: the first, and those that joined.
+inline constexpr std::size_t most_links = 3;
 
 struct Frame {
   std::uint32_t stream = 0;
@@ -61,6 +70,10 @@ std::string encode(const Frame& frame);
 std::string encode_number(std::uint32_t value);
 /// Of 4 bytes at least.
 std::uint32_t decode_number(std::string_view bytes);
+/// The same, in 8 bytes.
+std::string encode_offset(std::uint64_t value);
+std::uint64_t decode_offset(std::string_view bytes);
+inline constexpr std::size_t offset_size = 8;
 
 /// What a stream is opened for: a program and its arguments, or a port of the machine's loopback.
 struct Order {

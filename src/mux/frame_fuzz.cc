@@ -1,4 +1,5 @@
-// Frames from whoever is at the other end of a connection, in an engine with streams that read and write files.
+// Frames from whoever is at the other end of a connection, by two links, in an engine with streams that read and write
+// files.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto link = *os::make_socketpair();
   Engine* here = nullptr;
   Engine engine(link.read.get(), link.read.get(), [&](const Frame& frame) -> Status {
-    if (frame.type == Type::hello) return check_hello(frame.body);
+    if (frame.type == Type::hello) TRY("", check_hello(frame.body));
     if (frame.type == Type::exit) here->close(frame.stream);
     if (frame.type == Type::open && !here->has(frame.stream) && here->size() < 8) {
       TRY("", decode_order(frame.body));
@@ -28,8 +29,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return {};
   });
   here = &engine;
-  for (std::size_t at = 0; at < bytes.size(); at += 97) {
-    if (!engine.feed(bytes.substr(at, 97))) break;
+  if (bytes.empty()) return 0;
+  engine.join(1, Lane::work);
+  engine.write_to(1, Type::data, os::Fd(::open("/dev/null", O_WRONLY | O_CLOEXEC)));
+  engine.read_from(1, Type::data, os::Fd(::open("/dev/zero", O_RDONLY | O_CLOEXEC)));
+  // The first byte says how much came by the other link, before all else, and whether the other end knew of it.
+  const auto how = static_cast<unsigned char>(bytes[0]);
+  const auto rest = bytes.substr(1), by_other = rest.substr(0, rest.size() * (how >> 1) / 128);
+  auto other = *os::make_socketpair();
+  os::Fd again(::dup(other.read.get()));
+  if (!engine.add_link({std::move(other.read), std::move(again), os::Fd()}, by_other, (how & 1) != 0)) return 0;
+  for (std::size_t at = by_other.size(); at < rest.size(); at += 97) {
+    if (!engine.feed(rest.substr(at, 97))) break;
     if (!engine.turn(Millis(0), {})) break;
   }
   return 0;

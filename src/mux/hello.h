@@ -12,7 +12,8 @@ namespace ferry::mux {
 /// {"mux": the newest version of the protocol that this end speaks, "oldest": the oldest, "ferry": its own version}
 std::string our_hello();
 
-/// Fails unsupported where the two ends have no version in common, with what to do, corrupt for what is no hello.
-Status check_hello(std::string_view body);
+/// The version that both speak from now on. Fails unsupported where the two ends have none in common, with what to do,
+/// corrupt for what is no hello.
+Result<int> check_hello(std::string_view body);
 
 }  // namespace ferry::mux

@@ -6,12 +6,15 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <map>
 
 #include "mux/engine.h"
 #include "mux/hello.h"
+#include "mux/join.h"
+#include "os/clock.h"
 #include "os/process.h"
 #include "os/signals.h"
 
@@ -52,9 +55,10 @@ class Server {
     os::ignore_sigpipe();
     os::SignalQueue children({SIGCHLD});
     engine_.send(0, Type::hello, our_hello());
-    std::array<pollfd, 1> also{{{children.fd(), POLLIN, 0}}};
+    std::array<pollfd, 2> also{{{children.fd(), POLLIN, 0}, {-1, POLLIN, 0}}};
     while (true) {
-      if (const auto turned = engine_.turn(Millis(-1), also); !turned) {
+      also[1].fd = joining_ ? joining_->fd() : -1;
+      if (const auto turned = engine_.turn(until_nobody_joins(), also); !turned) {
         engine_.flush(Millis(1000));
         if (turned.error().kind == Kind::lost) return {};
         return turned;
@@ -63,6 +67,7 @@ class Server {
         while (children.next()) continue;
       }
       end_streams();
+      TRY("", let_join(also[1].revents != 0));
     }
   }
 
@@ -73,7 +78,20 @@ class Server {
   };
 
   Status hear(const Frame& frame) {
-    if (frame.type == Type::hello) return check_hello(frame.body);
+    if (frame.type == Type::hello) {
+      TRY("", check_hello(frame.body));
+      return {};
+    }
+    if (frame.type == Type::ping || frame.type == Type::join) {
+      std::string answer;
+      if (frame.type == Type::join && engine_.links() < most_links) {
+        TRY_SET(joining, "", Joining::listen());
+        answer = joining.token();
+        joining_.emplace(std::move(joining));
+      }
+      engine_.send(0, frame.type, answer);
+      return {};
+    }
     if (frame.type == Type::open) return open(frame);
     if (frame.type == Type::kill) {
       const auto at = programs_.find(frame.stream);
@@ -83,6 +101,18 @@ class Server {
       return {};
     }
     return fail(Kind::corrupt, "the other end tells of an exit that is not its own");
+  }
+
+  Millis until_nobody_joins() const {
+    if (!joining_) return Millis(-1);
+    return Millis(std::max<std::int64_t>(0, joining_->end_ms() - os::system_clock().steady_ms()));
+  }
+
+  Status let_join(bool is_called) {
+    auto joined = joining_ && is_called ? joining_->take() : std::nullopt;
+    if (joined || until_nobody_joins().count() == 0) joining_.reset();
+    if (joined) TRY("", engine_.add_link(*std::move(joined), {}, false));
+    return {};
   }
 
   Status open(const Frame& frame) {
@@ -148,6 +178,7 @@ class Server {
 
   Engine engine_;
   std::map<std::uint32_t, Program> programs_;
+  std::optional<Joining> joining_;
 };
 
 }  // namespace

@@ -9,7 +9,9 @@
 #include <string>
 
 #include "base/text.h"
+#include "mux/join.h"
 #include "mux/server.h"
+#include "os/file.h"
 #include "os/process.h"
 
 namespace ferry::mux {
@@ -25,7 +27,10 @@ inline std::string serving_script() {
 inline const bool has_served = [] {
   if (std::getenv(serves_streams) == nullptr) return false;
   ::unsetenv(serves_streams);
-  ::_exit(serve(STDIN_FILENO, STDOUT_FILENO) ? 0 : 1);
+  // Its words are not main()'s yet.
+  const auto words = split(os::read_file("/proc/self/cmdline").value_or(""), '\0');
+  const bool is_link = words.size() > 2 && words[1] == "mux-join";
+  ::_exit((is_link ? join(words[2], STDIN_FILENO, STDOUT_FILENO) : serve(STDIN_FILENO, STDOUT_FILENO)) ? 0 : 1);
 }();
 
 }  // namespace ferry::mux

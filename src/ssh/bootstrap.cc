@@ -224,6 +224,10 @@ std::string bootstrap_line(const Programs& programs) {
          "'";
 }
 
+std::string join_line(const std::string& name, const std::string& token) {
+  return fmt::format("exec sh -c 'exec \"$HOME/.ferry/bin/{}\" mux-join {}'", name, token);
+}
+
 Result<Begun> begin_program(const Target& target, const Programs& programs, os::Process& carrier, Millis limit) {
   return Talk(target, programs, carrier, limit).hold();
 }

@@ -14,6 +14,10 @@ namespace ferry::ssh {
 ///   ferry-has:NAME                        what follows the line's end comes from the program
 std::string bootstrap_line(const Programs& programs);
 
+/// A line for any login shell of a machine where program `name` is: another link of a connection joins by it
+/// (mux/join.h).
+std::string join_line(const std::string& name, const std::string& token);
+
 /// What came of it.
 struct Begun {
   Machine machine;

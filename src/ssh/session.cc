@@ -13,40 +13,49 @@
 namespace ferry::ssh {
 
 Result<Session> Session::open(const Target& target, const Programs& programs, Millis limit) {
-  os::SpawnOptions options;
-  TRY_SET(argv, "", session_argv(target, limit, bootstrap_line(programs)));
-  options.argv = std::move(argv);
-  options.in = options.out = options.err = os::Stream::pipe;
-  options.new_session = true;  // Ctrl-C at the terminal is ours to answer
-  TRY_SET(carrier, "", os::Process::spawn(options));
-  return begin(target, programs, std::move(carrier), limit);
+  return begin(target, programs, limit, [=](const std::string& line, os::Stream err) -> Result<os::Process> {
+    os::SpawnOptions options;
+    TRY_SET(argv, "", session_argv(target, limit, line));
+    options.argv = std::move(argv);
+    options.in = options.out = os::Stream::pipe;
+    options.err = err;
+    options.new_session = true;  // Ctrl-C at the terminal is ours to answer
+    return os::Process::spawn(options);
+  });
 }
 
 Result<Session> Session::local(const os::Path& home, const Programs& programs,
                                const std::map<std::string, std::string>& env) {
-  os::SpawnOptions options;
-  options.argv = {"sh", "-c", bootstrap_line(programs)};
-  options.env = env;
-  options.env["HOME"] = home.string();
-  options.cwd = home;
-  options.in = options.out = options.err = os::Stream::pipe;
-  options.new_session = true;
-  TRY_SET(carrier, "", os::Process::spawn(options));
   Target target;
   target.address = "localhost";
   constexpr Millis limit{60'000};
-  return begin(target, programs, std::move(carrier), limit);
+  return begin(target, programs, limit, [=](const std::string& line, os::Stream err) {
+    os::SpawnOptions options;
+    options.argv = {"sh", "-c", line};
+    options.env = env;
+    options.env["HOME"] = home.string();
+    options.cwd = home;
+    options.in = options.out = os::Stream::pipe;
+    options.err = err;
+    options.new_session = true;
+    return os::Process::spawn(options);
+  });
 }
 
-Result<Session> Session::begin(const Target& target, const Programs& programs, os::Process carrier, Millis limit) {
+Result<Session> Session::begin(const Target& target, const Programs& programs, Millis limit, Spawn spawn) {
+  TRY_SET(carrier, "", spawn(bootstrap_line(programs), os::Stream::pipe));
   auto begun = begin_program(target, programs, carrier, limit);
   if (!begun) {
     carrier.signal(SIGKILL);
     carrier.wait(Millis(-1));
     return tl::unexpected<Error>(std::move(begun).error());
   }
-  auto client = std::make_unique<mux::Client>(std::move(carrier.out), std::move(carrier.in), std::move(carrier.err),
-                                              std::move(begun->first));
+  const auto program = os::Path(begun->machine.program).filename().string();
+  auto client =
+      std::make_unique<mux::Client>(std::move(carrier.out), std::move(carrier.in), std::move(carrier.err),
+                                    std::move(begun->first), [=, spawn = std::move(spawn)](const std::string& token) {
+                                      return spawn(join_line(program, token), os::Stream::null);
+                                    });
   return Session(target, std::move(begun->machine), std::move(carrier), std::move(client));
 }
 
@@ -61,7 +70,6 @@ Session::~Session() {
   if (!client_) return;  // moved from
   // Its end by itself takes two round trips.
   if (client_->close() && carrier_) carrier_->signal(SIGTERM);
-  client_.reset();
   if (carrier_ && !carrier_->wait(Millis(500))) {
     carrier_->signal(SIGKILL);
     carrier_->wait(Millis(-1));

@@ -1,7 +1,8 @@
 #pragma once
 /// \file
 /// One OpenSSH connection to one machine, shared by everything that ferry does there: one process of ssh, and over it
-/// the streams of mux/frame.h, served by ferry's own program on the machine. The system's ssh client is used, so the
+/// the streams of mux/frame.h, served by ferry's own program on the machine; two more processes at most where one was
+/// measured to be less than the line (mux/widening.h). The system's ssh client is used, so the
 /// user's own config, jump hosts and agents keep working; the config is read and never edited. The host key is pinned
 /// before the first byte.
 
@@ -79,7 +80,9 @@ class Session {
         machine_(std::move(machine)),
         carrier_(std::move(carrier)),
         client_(std::move(client)) {}
-  static Result<Session> begin(const Target& target, const Programs& programs, os::Process carrier, Millis limit);
+  /// `spawn` begins an ssh, or what is in its place, with a line for the login shell there.
+  using Spawn = std::function<Result<os::Process>(const std::string& line, os::Stream err)>;
+  static Result<Session> begin(const Target& target, const Programs& programs, Millis limit, Spawn spawn);
   Error lost() const;
 
   Target target_;

@@ -18,6 +18,7 @@ from laptop import Laptop
 from world import Failed, machine_behind
 
 MIB = trees.MIB
+FAT = {"rtt_ms": 120, "mbit": 400, "buffer_kib": 5860}  # the buffer holds what is under way
 SHORTEST_PATIENCE_S = 60  # a peer that takes longer than this, and than three times ferry's time, is not waited for
 
 
@@ -29,6 +30,7 @@ class Row:
     change: Optional[Callable] = None  # (folder, step): changes it before each round; None: all is new each time
     down: bool = False
     loopback: bool = False  # measured on loopback whatever the link
+    fat: bool = False  # by a link that is longer and wider: more than one ssh fills
     whole: bool = False  # also by `ferry run`, of which the sync phase counts
     unchanged: bool = False  # `change` is nothing: the other end has it all
 
@@ -89,6 +91,7 @@ ROWS = (
         lambda folder, scale: trees.empty_files(folder, part(1_000_000, scale)),
         unchanged=True,
     ),
+    Row("fat", "120 ms, 400 Mbit/s: 1 GiB, incompressible", one_file(trees.noise, 1024 * MIB), fat=True, whole=True),
     Row("near-small", "loopback: 5,000 small files", small(5000), loopback=True),
     Row("near-small-down", "loopback: 5,000 small files, home", small(5000), down=True, loopback=True),
     Row("near-large", "loopback: 20 files of 10 MB", several(20, 10_000_000), loopback=True),
@@ -226,11 +229,11 @@ def run(world, ferry, agent, options):
         print(f"bench: not installed: {left_out}", flush=True)
     columns = ["ferry", FerryRun.name, *(tool.name for tool in peers)]
     lines, link_name = [], ""
-    for near in (False, True):
-        here = [row for row in rows if row.loopback == near]
+    for near, fat in ((False, False), (False, True), (True, False)):
+        here = [row for row in rows if (row.loopback, row.fat) == (near, fat)]
         if not here:
             continue
-        with machine_behind(world, options.loopback or near) as machine:
+        with machine_behind(world, options.loopback or near, **(FAT if fat else {})) as machine:
             link_name = link_name or machine.link.name
             for row in here:
                 found = [tools.Ferry(machine, agent)]

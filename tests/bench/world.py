@@ -135,15 +135,15 @@ class Wan:
         self.process.wait()
 
 
-def make_link(world, loopback):
-    """The long link where it can be made; else loopback, and why is said."""
+def make_link(world, loopback, **how):
+    """The long link (how: Wan) where it can be made; else loopback, and why is said."""
     if loopback:
         return Loopback()
     if os.geteuid() != 0:
         print("bench: only root can make the long link: all is measured on loopback", flush=True)
         return Loopback()
     try:
-        return Wan(world)
+        return Wan(world, **how)
     except (Failed, FileNotFoundError) as why:
         print(f"bench: no long link here ({why}): all is measured on loopback", flush=True)
         return Loopback()
@@ -221,9 +221,9 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine_behind(world, loopback):
-    """A machine behind the long link, or on loopback; both end with the block."""
-    link = make_link(world, loopback)
+def machine_behind(world, loopback, **how):
+    """A machine behind the long link (how: Wan), or on loopback; both end with the block."""
+    link = make_link(world, loopback, **how)
     machine = Machine(world, link)
     try:
         yield machine
