@@ -142,7 +142,8 @@ Result<bool> Receiver::stands_here(std::size_t index, const Entry& entry, const 
   if (now.is != Standing::Is::file || now.size != entry.size) return false;
   note_mtime(index, now.mtime_ns);
   if (const auto known = before_.hash_of(entry.path, now)) return *known == entry.sha256;
-  const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
+  const auto hashed = hash_file(*root_, entry.path, buffer_,
+                                {.sink = [&](std::string_view, std::uint64_t) { return channel_.beat(); }});
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
   note_mtime(index, hashed->marks.mtime_ns);

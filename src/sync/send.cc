@@ -201,16 +201,23 @@ Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t
 
 /// Sends what is wanted and says that this was all.
 Status Sender::send_round(std::vector<Wanted> wanted) {
-  std::uint64_t bytes = 0;
-  for (const Wanted& one : wanted) bytes += tree_.entries[one.index].size;
+  std::uint64_t bytes = 0, known = 0;
+  for (const Wanted& one : wanted) {
+    const std::uint64_t size = tree_.entries[one.index].size;
+    bytes += size;
+    if (one.known) known += std::min(size, one.known->beginning);
+  }
   progress_.files_total += wanted.size();
   progress_.bytes_total += bytes;
   sort_by_likeness(tree_.entries, wanted);
   show(true);
   ReadAhead ahead(*root_, tree_.entries, wanted,
-                  {.threads = readers, .trusts_list = rounds_++ == 0, .while_reading = while_reading});
+                  {.threads = readers,
+                   .trusts_list = rounds_++ == 0,
+                   .beginnings = &tree_.beginnings,
+                   .while_reading = while_reading});
   TRY("", ahead.begin());
-  if (bytes > least_bulk) TRY("", channel_.begin_bulk());
+  if (bytes - known > least_bulk) TRY("", channel_.begin_bulk());
   channel_.stop_writing_when_peer_speaks(true);
   while (!ahead.done()) {
     auto piece = ahead.next(between_beats_in_wait);
