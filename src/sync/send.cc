@@ -265,6 +265,7 @@ Status Sender::put_piece(std::size_t index, Piece& piece) {
       put(PieceKind::same);
       channel_.put_number(piece.offset);
       progress_.bytes_total -= piece.length;
+      if (piece.length >= large_file) return channel_.flush();  // while the rest is on its way, it is copied there
       break;
     case Piece::Is::again:
       if (again_++ == 0) notes_.push_back("changed while it was read, sent again: " + printable(entry.path));
