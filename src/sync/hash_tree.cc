@@ -38,7 +38,7 @@ class TreeHasher {
     std::sort(todo_.begin(), small,
               [&](std::size_t a, std::size_t b) { return tree_.entries[a].size > tree_.entries[b].size; });
     const auto large = static_cast<std::size_t>(small - todo_.begin());
-    threads_ = std::max(1U, threads_for_large_file() / static_cast<unsigned>(std::clamp<std::size_t>(large, 1, 64)));
+    for (std::size_t i = 0; i < large; ++i) large_bytes_ += tree_.entries[todo_[i]].size;
     TRY("", on_all_cores(large, 1, [this](auto&&... it) { hash(it...); }));
     begin_small_ = large;
     TRY("", on_all_cores(todo_.size() - large, hashed_at_once, [this](auto&&... it) { hash(it...); }));
@@ -102,7 +102,8 @@ class TreeHasher {
       const bool is_large = tree_.entries[i].size >= large_file;
       const auto earlier = is_large ? known.find(path) : std::nullopt;
       HashSettings settings;
-      if (is_large) settings.threads = threads_;
+      // The others would be done long before it.
+      if (is_large && tree_.entries[i].size > large_bytes_ / 2) settings.threads = threads_for_large_file();
       if (earlier && earlier->type == Type::file && earlier->size >= least_beginning)
         settings.beginning = earlier->size;
       auto hashed = hash_file(root, path, buffer, settings);
@@ -176,7 +177,7 @@ class TreeHasher {
   std::vector<std::uint32_t> todo_;  ///< places in the tree's entries
   std::uint64_t recalled_ = 0;
   std::size_t begin_small_ = 0;
-  unsigned threads_ = 1;      ///< that read a large file
+  std::uint64_t large_bytes_ = 0;
   std::vector<Marks> marks_;  ///< of each entry
   std::mutex mutex_;
   std::map<std::size_t, Error> failures_;

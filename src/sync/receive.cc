@@ -1,5 +1,6 @@
 #include "sync/receive.h"
 
+#include <algorithm>
 #include <future>
 #include <thread>
 
@@ -267,10 +268,17 @@ Status Receiver::settle_file(std::size_t index, const Entry& entry) {
   return {};
 }
 
-/// Of large files the marks are worth a wait: by them the next sync knows of what it may be a continuation.
+/// Of large files the marks are worth a wait, if the flush was not long enough: by them the next sync knows of what it
+/// may be a continuation.
 void Receiver::settle_marks() {
   if (fresh_.empty()) return;
-  std::this_thread::sleep_for(past_the_tick);
+  std::int64_t changed_ns = 0;
+  for (const std::size_t index : fresh_) {
+    if (const auto marks = root_->look(entries_.path(index))) changed_ns = std::max(changed_ns, marks->ctime_ns);
+  }
+  const auto since = std::chrono::nanoseconds(file_clock_ns() - changed_ns);
+  if (since < past_the_tick)
+    std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(past_the_tick - since, past_the_tick));
   for (const std::size_t index : fresh_) {
     const Entry entry = entries_[index];
     const auto marks = root_->look(entry.path);
