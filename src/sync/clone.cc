@@ -52,8 +52,10 @@ Status copy_range(int from, int to, off_t begin, off_t end) {
 
 }  // namespace
 
+bool share_content(int from, int to) { return ::ioctl(to, FICLONE, from) == 0; }
+
 Status clone_content(int from, int to) {
-  if (::ioctl(to, FICLONE, from) == 0) return {};
+  if (share_content(from, to)) return {};
   struct stat info;
   if (::fstat(from, &info) < 0) return fail_errno("copy");
   for (off_t at = 0; at < info.st_size;) {

@@ -11,4 +11,7 @@ namespace ferry::sync {
 /// to the other. Both at offset 0 or not: offsets do not matter and are undefined afterwards.
 Status clone_content(int from, int to);
 
+/// The part of it that takes no copying: false if the file system cannot, and then `to` is as before.
+bool share_content(int from, int to);
+
 }  // namespace ferry::sync

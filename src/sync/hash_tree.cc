@@ -12,10 +12,11 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::size_t looked_at_once = 512, hashed_at_once = 16;  // of files that lie side by side
-constexpr std::uint64_t large_file = std::uint64_t{4} << 20;
+constexpr std::size_t looked_at_once = 512, hashed_at_once = 16;   // of files that lie side by side
+constexpr std::uint64_t least_beginning = std::uint64_t{1} << 20;  // what a receiver asks for the rest of
 
-/// What the next look compares, beside what the entry has. Inode 0: nothing is remembered.
+/// What the next look compares, beside what the entry has. Inode 0: the hash alone is remembered, and without a time
+/// not even that.
 struct Marks {
   std::uint64_t inode = 0;
   std::int64_t ctime_ns = 0;
@@ -37,11 +38,12 @@ class TreeHasher {
     std::sort(todo_.begin(), small,
               [&](std::size_t a, std::size_t b) { return tree_.entries[a].size > tree_.entries[b].size; });
     const auto large = static_cast<std::size_t>(small - todo_.begin());
+    for (std::size_t i = 0; i < large; ++i) large_bytes_ += tree_.entries[todo_[i]].size;
     TRY("", on_all_cores(large, 1, [this](auto&&... it) { hash(it...); }));
     begin_small_ = large;
     TRY("", on_all_cores(todo_.size() - large, hashed_at_once, [this](auto&&... it) { hash(it...); }));
     const bool news = !todo_.empty() || recalled_ != known_.loaded();
-    tree_.is_new = !cache_file_.empty() && recalled_ < todo_.size();
+    tree_.is_new = !cache_file_.empty() && known_.loaded() * 2 < tree_.files;
     const auto saved = news ? save() : Status();
     leave_out_failures();
     return saved;
@@ -93,19 +95,33 @@ class TreeHasher {
     todo_.insert(todo_.end(), unknown.begin(), unknown.end());
   }
 
-  void hash(Root& root, const State&, std::size_t first, std::size_t last) {
+  void hash(Root& root, const State& known, std::size_t first, std::size_t last) {
     thread_local std::string buffer;
     for (std::size_t at = begin_small_ + first; at < begin_small_ + last; ++at) {
       const std::size_t i = todo_[at];
-      auto hashed = hash_file(root, tree_.entries[i].path, buffer);
+      const std::string& path = tree_.entries[i].path;
+      const bool is_large = tree_.entries[i].size >= large_file;
+      const auto earlier = is_large ? known.find(path) : std::nullopt;
+      HashSettings settings;
+      // The others would be done long before it.
+      if (is_large && tree_.entries[i].size > large_bytes_ / 2) settings.threads = threads_for_large_file();
+      if (earlier && earlier->type == Type::file && earlier->size >= least_beginning)
+        settings.beginning = earlier->size;
+      auto hashed = hash_file(root, path, buffer, settings);
       if (!hashed) {
         const std::lock_guard lock(mutex_);
         failures_.emplace(i, std::move(hashed).error());
         continue;
       }
-      const auto record = file_record(hashed->marks, hashed->sha256, begin_ns_);
+      if (hashed->stable && !hashed->beginning_sha256.empty() && hashed->beginning_sha256 == earlier->sha256) {
+        const std::lock_guard lock(mutex_);
+        tree_.beginnings.emplace(path, Beginning{earlier->size, earlier->sha256});
+      }
+      hashed->marks.inode = file_record(hashed->marks, hashed->sha256, begin_ns_).inode;
       hashed->marks.size = hashed->size;
-      note(i, hashed->marks, hashed->sha256, hashed->stable && record.inode != 0);
+      // By the hash alone the next look knows of what a large file may be a continuation.
+      const bool is_remembered = hashed->stable && (hashed->marks.inode != 0 || is_large);
+      note(i, hashed->marks, hashed->sha256, is_remembered);
     }
   }
 
@@ -124,7 +140,7 @@ class TreeHasher {
     const std::string* before = nullptr;
     for (std::size_t i = 0; i < tree_.entries.size(); ++i) {
       const Entry& entry = tree_.entries[i];
-      if (marks_[i].inode == 0 || (before != nullptr && *before >= entry.path)) continue;
+      if ((marks_[i].inode == 0 && marks_[i].ctime_ns == 0) || (before != nullptr && *before >= entry.path)) continue;
       before = &entry.path;
       TRY("remember the tree", writer.add(entry.path, {.type = Type::file,
                                                        .size = entry.size,
@@ -162,6 +178,7 @@ class TreeHasher {
   std::vector<std::uint32_t> todo_;  ///< places in the tree's entries
   std::uint64_t recalled_ = 0;
   std::size_t begin_small_ = 0;
+  std::uint64_t large_bytes_ = 0;
   std::vector<Marks> marks_;  ///< of each entry
   std::mutex mutex_;
   std::map<std::size_t, Error> failures_;

@@ -16,7 +16,6 @@ constexpr std::uint64_t most_waiting = std::uint64_t{8} << 20;
 constexpr std::uint64_t most_gathered = std::uint64_t{128} << 10;
 constexpr std::size_t files_gathered = 32, files_taken = 16;
 constexpr std::uint64_t cost_of_a_step = 512;  // of memory, besides its bytes, with its part of the file's
-constexpr std::size_t read_size = std::size_t{256} << 10;
 constexpr unsigned most_workers = 4;
 constexpr auto between_looks = std::chrono::milliseconds(100);
 
@@ -111,7 +110,9 @@ class Intake::Worker {
     return {};
   }
 
-  /// A base that is gone, or too short, makes the file wrong and is no error.
+  /// What is hashed is what is written to the new file, or what is read from there: whatever is done to the base
+  /// meanwhile, no other content passes for the announced one. A base that is gone, or too short, makes the file wrong
+  /// and is no error.
   Status same(File& file, const Step& step) {
     if (!file.base) {
       const Arrival& arrival = file.arrival;
@@ -120,18 +121,59 @@ class Intake::Worker {
       if (opened) file.base = *std::move(opened);
       file.is_wrong = !opened;
     }
-    if (buffer_.empty()) buffer_.resize(read_size);
-    for (std::uint64_t from = step.offset, left = step.length; left > 0 && !file.is_wrong && !intake_.stop_;) {
-      const std::size_t limit = std::min<std::uint64_t>(left, buffer_.size());
-      const ssize_t got = ::pread(file.base.get(), buffer_.data(), limit, static_cast<off_t>(from));
-      if (got < 0 && errno == EINTR) continue;
-      file.is_wrong = got <= 0;
-      if (file.is_wrong) break;
-      const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
-      TRY("", data(file, bytes));
-      from += bytes.size();
-      left -= bytes.size();
+    if (file.is_wrong) return {};
+    if (step.length < large_file) return copy(file, step.offset, step.length);
+    if (file.at == 0 && step.offset == 0 && share_content(file.base.get(), file.made.fd.get()))
+      return shared(file, step.length);
+    const auto base = standing_of(file.base.get());
+    file.is_wrong = !base || base->size < step.length || base->size - step.length < step.offset;
+    if (file.is_wrong) return {};
+    if (base->allocated >= base->size) return copy(file, step.offset, step.length);
+    return copy_with_holes(file, step.offset, step.offset + step.length);
+  }
+
+  /// The new file has the base's blocks, of which `length` bytes are wanted.
+  Status shared(File& file, std::uint64_t length) {
+    if (::ftruncate(file.made.fd.get(), static_cast<off_t>(length)) < 0) return fail_errno("write");
+    return hash(file, {.fd = file.made.fd.get(), .length = length}, {});
+  }
+
+  Status copy(File& file, std::uint64_t from, std::uint64_t length) {
+    return hash(file, {.fd = file.base.get(), .from = from, .length = length},
+                [fd = file.made.fd.get(), from, to = file.at](std::string_view bytes, std::uint64_t at) {
+                  return write_at(fd, bytes, to + (at - from));
+                });
+  }
+
+  /// lseek(2), SEEK_DATA and SEEK_HOLE; without them, all is data.
+  Status copy_with_holes(File& file, std::uint64_t from, std::uint64_t end) {
+    const int base = file.base.get();
+    while (from < end && !file.is_wrong && !intake_.stop_) {
+      const off_t data = ::lseek(base, static_cast<off_t>(from), SEEK_DATA);
+      const std::uint64_t none = errno == ENXIO ? end : from;
+      const std::uint64_t begin = data < 0 ? none : std::min(static_cast<std::uint64_t>(data), end);
+      file.ends_in_hole = begin == end;
+      TRY("", hole(file, begin - from));
+      if (begin == end) break;
+      const off_t hole = ::lseek(base, static_cast<off_t>(begin), SEEK_HOLE);
+      from = hole < 0 ? end : std::min(static_cast<std::uint64_t>(hole), end);
+      TRY("", copy(file, begin, from - begin));
     }
+    return {};
+  }
+
+  Status hash(File& file, Range range, const PartSink& sink) {
+    if (range.length >= large_file && intake_.has_idle_cores()) range.threads = threads_for_large_file();
+    std::atomic<bool> is_unreadable{true};
+    const auto hashed = hash_range(range, file.hash, buffer_, [&](std::string_view bytes, std::uint64_t at) {
+      auto taken = intake_.stop_ ? fail(Kind::cancelled, "stopped") : sink ? sink(bytes, at) : Status();
+      if (!taken) is_unreadable = false;
+      return taken;
+    });
+    if (intake_.stop_) return {};
+    if (!hashed && !is_unreadable) return tl::unexpected<Error>(hashed.error());
+    file.is_wrong = !hashed || *hashed < range.length;
+    if (hashed) file.at += *hashed;
     return {};
   }
 
@@ -199,12 +241,18 @@ class Intake::Worker {
   Placer placer_;
   std::vector<Outcome> outcomes_;
   std::optional<Result<ContentStore>> store_;  ///< opened when first asked
-  std::string buffer_;
+  std::string buffer_;                         ///< of hash_range()
 };
 
+Intake::Intake(const Root& root, const Placer& placer, const Parts& parts, os::Path content_store)
+    : root_(root),
+      placer_(placer),
+      parts_(parts),
+      content_store_(std::move(content_store)),
+      workers_(std::clamp(std::thread::hardware_concurrency(), 1U, most_workers)) {}
+
 Status Intake::start() {
-  const unsigned count = std::clamp(std::thread::hardware_concurrency(), 1U, most_workers);
-  for (unsigned i = 1; i <= count; ++i) {
+  for (unsigned i = 1; i <= workers_; ++i) {
     TRY_SET(own, "", root_.again());
     threads_.emplace_back([this, i, mine = std::move(own)]() mutable { work(static_cast<int>(i), std::move(mine)); });
   }
@@ -280,6 +328,11 @@ void Intake::work(int number, Root root) {
     --busy_;
     done_.notify_one();
   }
+}
+
+bool Intake::has_idle_cores() {
+  const std::lock_guard hold(mutex_);
+  return busy_ * 2 <= workers_;
 }
 
 void Intake::fail_with(Error error) {

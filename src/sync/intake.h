@@ -54,8 +54,7 @@ class Intake {
   using Handle = std::shared_ptr<File>;
 
   /// `content_store` may be empty.
-  Intake(const Root& root, const Placer& placer, const Parts& parts, os::Path content_store)
-      : root_(root), placer_(placer), parts_(parts), content_store_(std::move(content_store)) {}
+  Intake(const Root& root, const Placer& placer, const Parts& parts, os::Path content_store);
   /// What was begun and not finished is dropped; of large files the parts stay.
   ~Intake();
   Intake(const Intake&) = delete;
@@ -80,11 +79,13 @@ class Intake {
   void hand_over();
   void work(int number, Root root);
   void fail_with(Error error);
+  bool has_idle_cores();
 
   const Root& root_;
   const Placer& placer_;
   const Parts& parts_;
   const os::Path content_store_;
+  const unsigned workers_;  ///< threads
   std::mutex mutex_;
   std::condition_variable given_, done_;
   std::vector<Given> gathered_;  ///< by who gives, to be handed over

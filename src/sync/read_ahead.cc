@@ -222,8 +222,17 @@ class ReadAhead::Reading {
     add(Piece{.is = Piece::Is::hole, .length = length});
   }
 
+  /// It was seen when the file was hashed for the list.
+  bool knows_beginning() const {
+    if (!is_trusted_ || ahead_.settings_.beginnings == nullptr) return false;
+    const auto found = ahead_.settings_.beginnings->find(ahead_.entries_[wanted_.index].path);
+    return found != ahead_.settings_.beginnings->end() && found->second.size == known_.beginning &&
+           found->second.sha256 == known_.beginning_sha256;
+  }
+
   /// Reads what the receiver may have.
   Status continue_beginning() {
+    if (knows_beginning()) return skip_beginning();
     unlike_ = true;
     if (known_.beginning > marks_.size) return {};
     const auto buffer = std::make_unique_for_overwrite<char[]>(piece_size);
@@ -235,7 +244,13 @@ class ReadAhead::Reading {
     }
     if (hash_.so_far() != known_.beginning_sha256) return {};
     unlike_ = false;
-    add(Piece{.is = Piece::Is::same, .length = known_.beginning});
+    return skip_beginning();
+  }
+  Status skip_beginning() {
+    at_ = known_.beginning;
+    add(Piece{.is = Piece::Is::same, .length = at_});
+    // The receiver is to work on it at once.
+    stopped_ = !gathered_.give() || stopped_;
     return {};
   }
 

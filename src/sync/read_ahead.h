@@ -62,6 +62,8 @@ class ReadAhead {
     /// A file with the size and time that it was listed with has the listed content: it is not hashed again. (If it has
     /// another one after all, the receiver finds that, and asks again.)
     bool trusts_list = false;
+    /// Of such a file, what is known of its beginning (Tree::beginnings) is not read again either; null: nothing.
+    const std::map<std::string, Beginning, std::less<>>* beginnings = nullptr;
     /// Called by a reading thread after each piece was read; may be empty. For tests.
     std::function<void(std::string_view path)> while_reading;
   };

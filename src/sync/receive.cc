@@ -1,5 +1,6 @@
 #include "sync/receive.h"
 
+#include <algorithm>
 #include <future>
 #include <thread>
 
@@ -130,7 +131,8 @@ Result<bool> Receiver::stands_here(std::size_t index, const Entry& entry, const 
   if (now.is != Standing::Is::file || now.size != entry.size) return false;
   note_mtime(index, now.mtime_ns);
   if (const auto known = before_.hash_of(entry.path, now)) return *known == entry.sha256;
-  const auto hashed = hash_file(*root_, entry.path, buffer_, [&](std::string_view) { return channel_.beat(); });
+  const auto hashed = hash_file(*root_, entry.path, buffer_,
+                                {.sink = [&](std::string_view, std::uint64_t) { return channel_.beat(); }});
   TRY("", channel_.check_cancelled());
   if (!hashed || !hashed->stable || hashed->sha256 != entry.sha256) return false;
   note_mtime(index, hashed->marks.mtime_ns);
@@ -254,10 +256,17 @@ Status Receiver::settle_file(std::size_t index, const Entry& entry) {
   return {};
 }
 
-/// Of large files the marks are worth a wait: by them the next sync knows of what it may be a continuation.
+/// Of large files the marks are worth a wait, if the flush was not long enough: by them the next sync knows of what it
+/// may be a continuation.
 void Receiver::settle_marks() {
   if (fresh_.empty()) return;
-  std::this_thread::sleep_for(past_the_tick);
+  std::int64_t changed_ns = 0;
+  for (const std::size_t index : fresh_) {
+    if (const auto marks = root_->look(entries_.path(index))) changed_ns = std::max(changed_ns, marks->ctime_ns);
+  }
+  const auto since = std::chrono::nanoseconds(file_clock_ns() - changed_ns);
+  if (since < past_the_tick)
+    std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(past_the_tick - since, past_the_tick));
   for (const std::size_t index : fresh_) {
     const Entry entry = entries_[index];
     const auto marks = root_->look(entry.path);

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "sync/content.h"
 #include "sync/receive.h"
 
 namespace ferry::sync {
@@ -126,10 +127,11 @@ Status Receiver::take_pieces(std::size_t index, std::uint64_t announced, const I
     TRY("", take_piece(static_cast<PieceKind>(number % 4), has_base, step));
     size += step.length;
     gathered += step.bytes ? step.length : 0;
+    const bool takes_long = step.length >= large_file;
     if (!file) continue;
     if (!step.bytes) progress_.bytes_total -= step.length;
     steps.push_back(std::move(step));
-    if (gathered >= worth_giving) {
+    if (gathered >= worth_giving || takes_long) {
       intake_->give(file, steps);
       gathered = 0;
     }

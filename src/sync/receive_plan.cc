@@ -144,7 +144,10 @@ Status Receiver::ask() {
     if (fates_[i] != Fate::ask && fates_[i] != Fate::ask_whole) continue;
     const auto plan = plans_.find(i);
     const bool has_base = plan != plans_.end() && (!plan->second.base.empty() || !plan->second.base_part.empty());
-    if (fates_[i] == Fate::ask_whole && has_base) plan->second.base = plan->second.base_part = {};
+    if (fates_[i] == Fate::ask_whole && has_base) {
+      plan->second.base = plan->second.base_part = {};
+      plan->second.beginning = 0;
+    }
     if (is_first && has_base && plan->second.beginning == 0) continue;
     asked.push_back(i);
   }

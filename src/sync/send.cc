@@ -189,9 +189,13 @@ Result<Wanted> Sender::read_want(std::size_t index, WantKind kind, std::uint64_t
 
 /// Sends what is wanted and says that this was all.
 Status Sender::send_round(std::vector<Wanted> wanted) {
-  const std::uint64_t before = progress_.bytes_total;
+  std::uint64_t to_come = 0;
+  for (const Wanted& one : wanted) {
+    const std::uint64_t size = tree_.entries[one.index].size;
+    to_come += size - (one.known ? std::min(size, one.known->beginning) : 0);
+  }
   begin_round(wanted);
-  if (progress_.bytes_total - before > least_bulk) TRY("", channel_.begin_bulk());
+  if (to_come > least_bulk) TRY("", channel_.begin_bulk());
   TRY("", send_all(wanted));
   return end_round();
 }
@@ -204,7 +208,10 @@ void Sender::begin_round(std::vector<Wanted>& wanted) {
 }
 
 ReadAhead::Settings Sender::reading() const {
-  return {.threads = readers, .trusts_list = rounds_ == 0, .while_reading = while_reading};
+  return {.threads = readers,
+          .trusts_list = rounds_ == 0,
+          .beginnings = &tree_.beginnings,
+          .while_reading = while_reading};
 }
 
 Status Sender::send_all(const std::vector<Wanted>& wanted) {
@@ -263,6 +270,7 @@ Status Sender::put_piece(std::size_t index, Piece& piece) {
       put(PieceKind::same);
       channel_.put_number(piece.offset);
       progress_.bytes_total -= piece.length;
+      if (piece.length >= large_file) return channel_.flush();  // while the rest is on its way, it is copied there
       break;
     case Piece::Is::again:
       if (again_++ == 0) notes_.push_back("changed while it was read, sent again: " + printable(entry.path));

@@ -69,6 +69,12 @@ struct Unsent {
   std::string by, rule;
 };
 
+/// What a file begins with: so many bytes, with that SHA-256.
+struct Beginning {
+  std::uint64_t size = 0;
+  Digest sha256;
+};
+
 struct Tree {
   std::vector<Entry> entries;  ///< sorted by path bytes; a folder before what is in it
   std::uint64_t bytes = 0;     ///< sum of file sizes
@@ -78,10 +84,12 @@ struct Tree {
   std::string git_trouble;             ///< not empty: git could not be asked which files are tracked
   std::vector<std::string> unmatched;  ///< globs of the selection that matched nothing
   std::vector<std::string> left_out;   ///< what belongs to the tree and cannot be read; one line each
-  /// hash_tree()'s cache knew few of its files: none of the trees that were sent before was much like it.
+  /// hash_tree()'s cache had far fewer files: it was hardly sent before.
   bool is_new = false;
   /// Path in the tree → absolute path of the file or folder that is read in its place.
   std::map<std::string, std::string, std::less<>> grafts;
+  /// Path of a file that has grown since its hash was remembered → what it was then: who has that needs the rest only.
+  std::map<std::string, Beginning, std::less<>> beginnings;
 };
 
 /// Walks `root` (hashing nothing). Names in the root that begin with ".ferry-tmp-" belong to receivers and
@@ -91,7 +99,8 @@ Result<Tree> scan(const os::Path& root, const Selection& selection);
 
 /// Fills in SHA-256 of every file entry, on all cores, together with the size, mode and mtime of that moment;
 /// a file that cannot be read or vanished moves from the entries to `skipped`. A cache file (may be empty:
-/// none) remembers hashes by size, times and inode so that unchanged files are not read again.
+/// none) remembers hashes by size, times and inode so that unchanged files are not read again, and notes which large
+/// ones have grown (Tree::beginnings).
 Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file);
 
 /// Of what moves, not of the whole tree: what the receiver makes of what it has does not count, holes do not, and a
