@@ -136,17 +136,17 @@ std::string describe_environment(const Json& facts) {
   return short_line(join(parts, " · "));
 }
 
-Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, const task::Task& task,
-                                        const std::string& requirements_file, const std::string& installers,
-                                        Mounted mounted) {
-  context.progress.begin("setup", "looking at the environment");
-  const std::string activate = connection.paths().run_dir + "-env.sh";
-  const auto& interrupt = task.environment;
-  const std::string kind = interrupt.kind == "auto" && installs_itself(task.setup) ? "present" : interrupt.kind;
-  std::vector<std::string> given = {kind,
-                                    interrupt.name,
-                                    interrupt.file,
-                                    activate,
+EnvironmentPlan plan_environment(const Connection& connection, const task::Task& task,
+                                 const std::string& requirements_file, const std::string& installers, Mounted mounted) {
+  EnvironmentPlan plan;
+  const auto& wish = task.environment;
+  plan.kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
+  plan.activate = connection.paths().run_dir + "-env.sh";
+  plan.task = &task;
+  std::vector<std::string> given = {plan.kind,
+                                    wish.name,
+                                    wish.file,
+                                    plan.activate,
                                     is_rented(connection.instance()) ? "1" : "0",
                                     variable_names(task),
                                     requirements_file,
@@ -161,26 +161,40 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
                             std::string_view(ferry_embed_environment_facts_sh, ferry_embed_environment_facts_sh_end),
                             std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)})
     step.input += script;
-  const auto show = [&](std::string_view line) { context.progress.update(short_line(line, 200)); };
-  TRY_SET(said, "", run_for_long(context, connection.session(), command, step.input, "the environment was made", show));
-  const auto at = said.out.rfind(answer_mark);
-  if (said.exit.code != 0 || at == std::string::npos) {
-    const auto why = last_lines(said.err, 8);
-    return fail(said.err.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
-                "the training's environment cannot be had on this machine", why, advice(kind));
-  }
-  const auto facts = parse_json(trim(std::string_view(said.out).substr(at + answer_mark.size())));
-  Environment made;
-  if (facts && facts->is_object()) made.facts = *facts;
-  note_scratch(context, said.out, made.facts);
-  made.summary = describe_environment(made.facts);
-  made.container = kind == "docker";
-  made.activate = ". " + shell_quoted(activate) + "\n";
+  auto& made = plan.made;
+  made.container = plan.kind == "docker";
+  made.activate = ". " + shell_quoted(plan.activate) + "\n";
   made.links = link_line(task, made.scratch(connection), mounted.places, mounted.volumes);
   made.steps = mounted.steps;
   made.steps.push_back(std::move(step));
   made.mounted = std::move(mounted);
+  return plan;
+}
+
+Result<Environment> made_environment(fleet::Context& context, const Connection& connection, EnvironmentPlan plan,
+                                     const os::Output& said) {
+  const auto at = said.out.rfind(answer_mark);
+  if (said.exit.code != 0 || at == std::string::npos) {
+    const auto why = last_lines(said.err, 8);
+    return fail(said.err.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
+                "the training's environment cannot be had on this machine", why, advice(plan.kind));
+  }
+  const auto facts = parse_json(trim(std::string_view(said.out).substr(at + answer_mark.size())));
+  auto made = std::move(plan.made);
+  if (facts && facts->is_object()) made.facts = *facts;
+  note_scratch(context, said.out, made.facts);
+  made.summary = describe_environment(made.facts);
+  made.links = link_line(*plan.task, made.scratch(connection), made.mounted.places, made.mounted.volumes);
   return made;
+}
+
+Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, EnvironmentPlan plan) {
+  context.progress.begin("setup", "looking at the environment");
+  const auto show = [&](std::string_view line) { context.progress.update(short_line(line, 200)); };
+  TRY_SET(said, "",
+          run_for_long(context, connection.session(), plan.step().command, plan.step().input,
+                       "the environment was made", show));
+  return made_environment(context, connection, std::move(plan), said);
 }
 
 }  // namespace ferry::job
