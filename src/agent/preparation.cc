@@ -128,7 +128,7 @@ Status prepare(const ServeOptions& options, const std::string& command, int in, 
   TRY("", private_folder(options.dir));
   std::string told;
   {
-    TRY_SET(turn, "", Turn::take(options.dir / "preparing"));
+    TRY_SET(turn, "", Turn::take(options.dir / preparation_file));
     TRY_SET(said, "", turn.said());
     if (!said) {
       TRY("", turn.begin());

@@ -11,6 +11,8 @@ namespace ferry::agent {
 
 /// How what was said before a job ends, and begins, on standard error: a line each, of their own.
 inline constexpr std::string_view preparation_said = "ferry-said", preparation_done = "ferry-prepared";
+/// What was said is noted in the run's folder, in this file.
+inline constexpr std::string_view preparation_file = "preparing";
 /// Of what the command says on standard output, the last bytes are told.
 inline constexpr std::size_t most_preparation_said = std::size_t{16} << 10;
 
@@ -22,7 +24,7 @@ std::string encode_preparation(std::string_view input);
 /// the agent of the folder is started. When it ended well, what it said is told on `err`: "ferry-said", that,
 /// "ferry-prepared". Then Ok: whoever waits at `in` may speak to the agent.
 ///
-/// Once a command of a run has ended well, it is not run again: what it said is told again (DIR/preparing). One that
+/// Once a command of a run has ended well, it is not run again: what it said is told again (preparation_file). One that
 /// still runs for a connection that was lost is ended first, and nothing is started for it any more. Where the command
 /// fails, this process ends with its exit code. Fails lost when nobody is left at `in`: then nothing may be started.
 /// Call with one thread, as the leader of a process group.

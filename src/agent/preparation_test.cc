@@ -137,7 +137,8 @@ TEST(Preparation, OneThatStillRunsForAConnectionThatWasLostIsEndedAndStartsNothi
 
 TEST(Preparation, NothingIsStartedForOneWhoIsGone) {
   Place place;
-  Prepared prepared(place.served.options, place.noting() + "while [ ! -e " + place.path("go") + " ]; do sleep 0.02; done");
+  Prepared prepared(place.served.options,
+                    place.noting() + "while [ ! -e " + place.path("go") + " ]; do sleep 0.02; done");
   {
     auto client = prepared.client();
     ASSERT_TRUE(client.begin_start(place.served.spec("echo alone >>" + place.path("ran")), 0));

@@ -1,5 +1,6 @@
 #include "job/environment.h"
 
+#include "agent/preparation.h"
 #include "base/text.h"
 #include "job/long_command.h"
 #include "job/mounts.h"
@@ -44,6 +45,15 @@ std::string variable_names(const task::Task& task) {
     for (const auto& [name, value] : *variables) names.push_back(name);
   }
   return join(names, " ");
+}
+
+/// The JSON of the answer's last line; null where that is none.
+Json facts_in(std::string_view answer) {
+  const auto at = answer.rfind(answer_mark);
+  if (at == answer.npos) return {};
+  const auto line = answer.substr(at + answer_mark.size());
+  const auto facts = parse_json(trim(line.substr(0, line.find('\n'))));
+  return facts && facts->is_object() ? *facts : Json();
 }
 
 /// FOLDER TAB BYTES TAB NOTE, from the answer's line about scratch space.
@@ -173,19 +183,26 @@ EnvironmentPlan plan_environment(const Connection& connection, const task::Task&
 
 Result<Environment> made_environment(fleet::Context& context, const Connection& connection, EnvironmentPlan plan,
                                      const os::Output& said) {
-  const auto at = said.out.rfind(answer_mark);
-  if (said.exit.code != 0 || at == std::string::npos) {
+  if (said.exit.code != 0 || said.out.find(answer_mark) == std::string::npos) {
     const auto why = last_lines(said.err, 8);
     return fail(said.err.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
                 "the training's environment cannot be had on this machine", why, advice(plan.kind));
   }
-  const auto facts = parse_json(trim(std::string_view(said.out).substr(at + answer_mark.size())));
   auto made = std::move(plan.made);
-  if (facts && facts->is_object()) made.facts = *facts;
+  made.facts = facts_in(said.out);
   note_scratch(context, said.out, made.facts);
   made.summary = describe_environment(made.facts);
   made.links = link_line(*plan.task, made.scratch(connection), made.mounted.places, made.mounted.volumes);
   return made;
+}
+
+Json noted_facts(Connection& connection) {
+  constexpr std::size_t most_noted = agent::most_preparation_said + 200;
+  const auto look =
+      fmt::format("head -c {} {} 2>/dev/null", most_noted,
+                  shell_quoted(fmt::format("{}/{}", connection.paths().run_dir, agent::preparation_file)));
+  const auto noted = connection.session().run(look, {}, Millis(30'000));
+  return noted ? facts_in(noted->out) : Json();
 }
 
 Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, EnvironmentPlan plan) {

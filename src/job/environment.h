@@ -57,6 +57,9 @@ EnvironmentPlan plan_environment(const Connection& connection, const task::Task&
 Result<Environment> made_environment(fleet::Context& context, const Connection& connection, EnvironmentPlan plan,
                                      const os::Output& said);
 
+/// The facts of one that was made as the job was started (preparation.h), from the machine; null where it has none.
+Json noted_facts(Connection& connection);
+
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
 /// starts the run's container. Run it once the workdir is there.
 /// Shows what it does as it goes. Fails as made_environment(); lost.

@@ -349,6 +349,11 @@ Status RunController::follow_attempt() {
     return fail(Kind::not_found, "the machine that another computer rented is gone");
   TRY("", node_.reopen(job::MayInterrupt::detach));
   if (run_.phase > Phase::training) return {};
+  if (node_.location.provider == "ssh" && !run_.task.contains("environment")) {
+    // The ferry before us had no time to note what the machine said as it started the job.
+    trial_.environment.facts = job::noted_facts(*node_.connection);
+    TRY("", note_environment());
+  }
   return train();
 }
 

@@ -67,7 +67,9 @@ def test_the_job_runs_once_in_the_environment_that_was_made_first():
         out, err = run.communicate(timeout=120)
         assert run.returncode == 0 and out == b"made\n", err.decode()
         told = err.decode()
-        assert "environment.yml installed" in told and told.index("environment.yml installed") < told.index("exit 0"), told
+        assert "environment.yml installed" in told and told.index("environment.yml installed") < told.index(
+            "exit 0"
+        ), told
         assert len(home.tries()) == 1 and home.ran() == ["ran"]
         kept = home.ended()
         assert '"made": "environment.yml installed"' in (home.home_of(kept) / "run.json").read_text()
@@ -112,6 +114,22 @@ def test_a_ferry_that_is_killed_meanwhile_starts_nothing_later():
         kept = home.ended()
         assert kept["outcome"] == "not_started" and home.ran() == [], kept
         assert kept["run"] not in on_box(home, "find .ferry"), on_box(home, "find .ferry")
+
+
+def test_a_ferry_that_is_killed_before_it_heard_of_the_start_is_followed_and_the_facts_are_not_lost():
+    with Ahead() as home:
+        run = home.begin()
+        home.is_being_made()
+        run.send_signal(signal.SIGSTOP)
+        home.go()
+        home.wait_for("the job", home.ran, 60)
+        run.kill()
+        run.communicate()
+        assert "following it again" in home.good("ps").err
+        kept = home.ended()
+        assert kept["outcome"] == "succeeded" and home.ran() == ["ran"], kept
+        record = (home.home_of(kept) / "run.json").read_text()
+        assert '"made": "environment.yml installed"' in record, record
 
 
 def test_a_connection_that_breaks_meanwhile_is_made_again_and_the_job_still_runs_once():
