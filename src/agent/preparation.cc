@@ -115,6 +115,18 @@ std::string encode_preparation(std::string_view input) {
   return out + packed;
 }
 
+std::string encode_said(std::string_view said) {
+  return fmt::format("\n{}\n{}\n{}\n", preparation_said, said, preparation_done);
+}
+
+std::optional<std::string> said_in(std::string_view told) {
+  const auto begin_line = fmt::format("\n{}\n", preparation_said), end_line = fmt::format("\n{}\n", preparation_done);
+  const auto end = told.rfind(end_line);
+  const auto begin = end == told.npos ? end : told.substr(0, end).rfind(begin_line);
+  if (begin == told.npos) return std::nullopt;
+  return std::string(told.substr(begin + begin_line.size(), end - begin - begin_line.size()));
+}
+
 Status prepare(const ServeOptions& options, const std::string& command, int in, int err) {
   os::ignore_sigpipe();
   TRY_SET(length, "", os::read_exactly(in, length_bytes));
@@ -139,7 +151,7 @@ Status prepare(const ServeOptions& options, const std::string& command, int in, 
     told = *std::move(said);
   }
   if (is_left(in)) return fail(Kind::lost, "nobody waits for the job any more");
-  return os::write_all(err, fmt::format("\n{}\n{}\n{}\n", preparation_said, told, preparation_done));
+  return os::write_all(err, encode_said(told));
 }
 
 }  // namespace ferry::agent

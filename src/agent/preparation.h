@@ -3,7 +3,9 @@
 /// What a machine does before a job that it is asked to start in the same breath: the answer to one comes back with the
 /// other's, and no round trip lies between.
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "agent/server.h"
 
@@ -19,6 +21,11 @@ inline constexpr std::size_t most_preparation_said = std::size_t{16} << 10;
 /// What comes first on `in` of a `ferry-agent connect DIR --after COMMAND`: the command's standard input. What is for
 /// the agent follows it.
 std::string encode_preparation(std::string_view input);
+
+/// What is told on standard error when it has ended well.
+std::string encode_said(std::string_view said);
+/// What was said, once `told` (all that came on standard error, or its end) has that as a whole.
+std::optional<std::string> said_in(std::string_view told);
 
 /// Runs `command` (a line of sh) with the standard input that comes on `in`, and its standard error as `err`; meanwhile
 /// the agent of the folder is started. When it ended well, what it said is told on `err`: "ferry-said", that,

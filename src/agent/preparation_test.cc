@@ -161,6 +161,19 @@ TEST(Preparation, OfWhatItSaysTheEndIsToldAndWhatItLeavesInTheBackgroundHoldsNot
   EXPECT_LT(told.size(), most_preparation_said + 100);
 }
 
+TEST(Preparation, WhatWasSaidIsFoundOnceItIsWholeWhateverWasToldBefore) {
+  const std::string before = "a tool's words\nferry-said\nferry-prepared";
+  for (const std::string said : {"", "one line", "two\nlines\n", "ferry-said", "ferry-prepared"}) {
+    const auto told = before + encode_said(said);
+    EXPECT_EQ(said_in(told), said);
+    for (std::size_t size = before.size() + 1; size + 1 < told.size(); ++size)
+      EXPECT_NE(said_in(told.substr(0, size)), said) << size;
+  }
+  for (const char* none : {"", "\n", "\nferry-prepared\n", "\nferry-said\n", "ferry-said\nferry-prepared\n",
+                           "\nferry-prepared\nferry-said\n", "\nferry-said\nferry-prepared\n"})
+    EXPECT_EQ(said_in(none), std::nullopt) << none;
+}
+
 TEST(Preparation, FirstBytesThatAreNoneEndIt) {
   Place place;
   const std::string too_long("\x01\x00\x40\x00", 4);

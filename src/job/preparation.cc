@@ -13,23 +13,6 @@ namespace {
 constexpr std::size_t most_told = 64 * 1024;
 constexpr Millis between_looks{20}, end_limit{10'000};
 
-const std::string& begin_line() {
-  static const std::string line = fmt::format("\n{}\n", agent::preparation_said);
-  return line;
-}
-const std::string& end_line() {
-  static const std::string line = fmt::format("\n{}\n", agent::preparation_done);
-  return line;
-}
-
-/// What it said, once the machine has told that.
-std::optional<std::string> said_in(std::string_view told) {
-  const auto end = told.rfind(end_line());
-  const auto begin = end == told.npos ? end : told.rfind(begin_line(), end);
-  if (begin == told.npos) return std::nullopt;
-  return std::string(told.substr(begin + begin_line().size(), end - begin - begin_line().size()));
-}
-
 }  // namespace
 
 Result<os::Output> await_preparation(fleet::Context& context, AgentChannel& channel, const Preparation& preparation) {
@@ -47,12 +30,12 @@ Result<os::Output> await_preparation(fleet::Context& context, AgentChannel& chan
     TRY_SET(part, "", os::read_some(program.err.get()));
     is_open = !part.empty();
     told.err += part;
-    if (auto said = said_in(told.err)) {
+    if (auto said = agent::said_in(told.err)) {
       told.out = *std::move(said);
       return told;
     }
     if (told.err.size() > most_told) told.err.erase(0, told.err.size() - most_told / 2);
-    if (told.err.find(begin_line()) != std::string::npos || trim(told.err).empty()) continue;
+    if (told.err.find(agent::preparation_said) != std::string::npos || trim(told.err).empty()) continue;
     const auto lines = split(trim(told.err), '\n');
     if (preparation.newest) preparation.newest(trim(lines.back()));
   }
