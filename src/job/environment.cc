@@ -151,12 +151,12 @@ EnvironmentPlan plan_environment(const Connection& connection, const task::Task&
   EnvironmentPlan plan;
   const auto& wish = task.environment;
   plan.kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
-  plan.activate = connection.paths().run_dir + "-env.sh";
+  const std::string activate = connection.paths().run_dir + "-env.sh";
   plan.task = &task;
   std::vector<std::string> given = {plan.kind,
                                     wish.name,
                                     wish.file,
-                                    plan.activate,
+                                    activate,
                                     is_rented(connection.instance()) ? "1" : "0",
                                     variable_names(task),
                                     requirements_file,
@@ -173,7 +173,7 @@ EnvironmentPlan plan_environment(const Connection& connection, const task::Task&
     step.input += script;
   auto& made = plan.made;
   made.container = plan.kind == "docker";
-  made.activate = ". " + shell_quoted(plan.activate) + "\n";
+  made.activate = ". " + shell_quoted(activate) + "\n";
   made.links = link_line(task, made.scratch(connection), mounted.places, mounted.volumes);
   made.steps = mounted.steps;
   made.steps.push_back(std::move(step));

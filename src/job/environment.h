@@ -40,7 +40,6 @@ Status check_environment(const task::Task& task, const os::Path& workdir);
 /// How an environment is made: what the machine runs, and all of the environment that is known before it did.
 struct EnvironmentPlan {
   std::string kind;                  ///< as the task's, but "present" where setup installs
-  std::string activate;              ///< the file on the machine that is written
   const task::Task* task = nullptr;  ///< outlives this
   Environment made;                  ///< without what the machine says; its last step is what the machine runs
   const agent::StandInStep& step() const { return made.steps.back(); }

@@ -19,8 +19,8 @@ Result<agent::JobStatus> Training::start(Connection& connection, AgentChannel& c
   const auto asked = channel.client.begin_start(spec, log_.size());
   if (asked && before) {
     auto told = await_preparation(context_, channel, *before);
-    // Until nobody knows better, it may have been started.
-    asked_to_start_ = told ? told->exit.code == 0 : told.error().kind == Kind::lost;
+    // Unless the machine said that it was not, it may have been started: by now, or over a connection before this one.
+    asked_to_start_ = told ? told->exit.code == 0 : asked_to_start_ || told.error().kind != Kind::cancelled;
     TRY_SET(ended, "", std::move(told));
     auto heard = before->ended(ended);
     if (!asked_to_start_) TRY("", std::move(heard));
