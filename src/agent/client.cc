@@ -203,12 +203,20 @@ Result<JobStatus> Client::start(const JobSpec& spec) {
 }
 
 Result<JobStatus> Client::start_and_attach(const JobSpec& spec, std::uint64_t offset) {
-  const auto start = post({{"op", "start"}, {"spec", to_json(spec)}});
-  if (!start) return started(tl::unexpected<Error>(start.error()));
+  const auto begun = begin_start(spec, offset);
+  return begun ? await_start(*begun) : started(tl::unexpected<Error>(begun.error()));
+}
+
+Result<Client::Begun> Client::begin_start(const JobSpec& spec, std::uint64_t offset) {
+  TRY_SET(start, "", post({{"op", "start"}, {"spec", to_json(spec)}}));
   TRY_SET(attach, "", post({{"op", "attach"}, {"offset", offset}}));
-  auto answer = answer_to(*start);
+  return Begun{start, attach, offset};
+}
+
+Result<JobStatus> Client::await_start(const Begun& begun) {
+  auto answer = answer_to(begun.start);
   if (!answer && !is_answer(answer.error())) return tl::unexpected<Error>(std::move(answer).error());
-  TRY("", be_attached(attach, offset));
+  TRY("", be_attached(begun.attach, begun.offset));
   return started(answer);
 }
 

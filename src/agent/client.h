@@ -42,6 +42,15 @@ class Client {
   Result<JobStatus> start(const JobSpec& spec);
   /// The same, and attach(offset) with it, without a round trip in between.
   Result<JobStatus> start_and_attach(const JobSpec& spec, std::uint64_t offset);
+  /// The same in two steps, where other things are waited for in between: the questions, which go at once. Fails
+  /// bad_input for what will not be started (refused_start()), lost.
+  struct Begun {
+    std::int64_t start = 0, attach = 0;  ///< the questions' numbers
+    std::uint64_t offset = 0;
+  };
+  Result<Begun> begin_start(const JobSpec& spec, std::uint64_t offset);
+  /// And the answers.
+  Result<JobStatus> await_start(const Begun& begun);
   /// Also a sign of life: an agent that is never told to start waits for `orphan` after the last one.
   Result<JobStatus> status();
   /// SIGTERM to the job's process group, after `grace` SIGKILL. Returns at once. Does nothing when the job is done; a

@@ -13,6 +13,7 @@
 #include "agent/as_root.h"
 #include "agent/client.h"
 #include "agent/data.h"
+#include "agent/preparation.h"
 #include "agent/restore.h"
 #include "agent/server.h"
 #include "agent/stand_in.h"
@@ -37,8 +38,9 @@ constexpr std::chrono::hours patience{24};
 constexpr const char* usage =
     "usage: ferry-agent serve DIR [--orphan-s N] [--no-power-off]\n"
     "           look after one run, its files in DIR; idempotent, returns once it is served\n"
-    "       ferry-agent connect DIR [--orphan-s N] [--no-power-off]\n"
-    "           standard input and output to the agent of DIR, which is started if need be\n"
+    "       ferry-agent connect DIR [--orphan-s N] [--no-power-off] [--after COMMAND]\n"
+    "           standard input and output to the agent of DIR, which is started if need be;\n"
+    "           --after: once the command, of sh, has ended well (preparation.h)\n"
     "       ferry-agent mux\n"
     "           serve a connection: run what it asks for (mux/server.h)\n"
     "       ferry-agent mux-join TOKEN\n"
@@ -74,7 +76,7 @@ struct Arguments {
   std::string target;
   std::vector<std::string> words;  ///< all of them
   std::vector<std::string> globs, elsewhere, with;
-  std::string state, contents, sent, hashes, done;
+  std::string state, contents, sent, hashes, done, after;
   std::int64_t orphan_s = 1800, since_ms = 0, elsewhere_since_ms = 0, settle_ms = 0;
   bool no_power_off = false, mirror = false, as_root = false, alone = false;
 };
@@ -107,6 +109,7 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
       if (word == "--sent") out.sent = words[i];
       if (word == "--hashes") out.hashes = words[i];
       if (word == "--done") out.done = words[i];
+      if (word == "--after") out.after = words[i];
       if (word == "--with") out.with.push_back(words[i]);
       if (word == "--elsewhere") out.elsewhere.push_back(words[i]);
       if (word == "--since" || word == "--elsewhere-since") {
@@ -135,6 +138,12 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
 
 ServeOptions serve_options(const Arguments& arguments) {
   return {.dir = arguments.target, .orphan = Seconds(arguments.orphan_s), .may_power_off = !arguments.no_power_off};
+}
+
+Status connect_as_told(const Arguments& given) {
+  const auto options = serve_options(given);
+  if (!given.after.empty()) TRY("", prepare(options, given.after, STDIN_FILENO, STDERR_FILENO));
+  return connect(options, STDIN_FILENO, STDOUT_FILENO);
 }
 
 /// While it lives, standard output gets a line break now and then: a tree that is looked at and hashed for
@@ -234,9 +243,7 @@ struct Command {
 const std::vector<Command>& commands() {
   static const std::vector<Command> all{
       {"serve", {"--orphan-s", "--no-power-off"}, [](const Arguments& given) { return serve(serve_options(given)); }},
-      {"connect",
-       {"--orphan-s", "--no-power-off"},
-       [](const Arguments& given) { return connect(serve_options(given), STDIN_FILENO, STDOUT_FILENO); }},
+      {"connect", {"--orphan-s", "--no-power-off", "--after"}, connect_as_told},
       {"send",
        {"--glob", "--sent", "--since", "--elsewhere", "--elsewhere-since", "--settle", "--hashes", "--as-root"},
        send},

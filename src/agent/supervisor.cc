@@ -150,7 +150,8 @@ Status Supervisor::begin(LogPhase phase) {
     return noted;
   }
   if (phase == LogPhase::run) {
-    const auto services = descendants();
+    // What setup left there.
+    const auto services = status.setup_exit ? descendants() : std::vector<pid_t>();
     std::set<Named> expected;
     for (const pid_t pid : services) expected.insert(named(pid));
     background_.emplace(job_->workdir(), std::move(expected), options_.patience);

@@ -8,14 +8,15 @@ cd "$HOME/.ferry" 2>/dev/null || exit 0
 
 # Process ids whose command line ($1: cmdline) or environment (environ) has one of the lines of standard input.
 pids_with() {
-  grep -laxzF -f - /proc/[0-9]*/"$1" 2>/dev/null | cut -d/ -f3 | grep -vx "$$"
+  grep -laxzF -f - /proc/[0-9]*/"$1" 2>/dev/null |
+    while IFS=/ read -r _ _ pid _; do [ "$pid" = "$$" ] || echo "$pid"; done
 }
 
 # Agents, and ends of file transfers, of the runs: known by the run's folder on their command line.
 agents() {
   for run; do printf '%s\n' "$HOME/.ferry/runs/$run" "$HOME/.ferry/work/$run"; done | pids_with cmdline |
     while read -r pid; do
-      tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q '/ferry-agent-' && echo "$pid"
+      ! grep -qaF '/ferry-agent-' "/proc/$pid/cmdline" 2>/dev/null || echo "$pid"
     done
 }
 
@@ -79,6 +80,7 @@ end_runs() {
 
 # Buckets that a run mounted: nothing below them may be removed. Once they are unmounted, what mounted them is ended.
 unmount_buckets() { # RUN
+  [ -d "runs/$1/buckets" ] || [ -d "runs/$1/mounted" ] || return 0
   for place in "runs/$1/buckets"/*; do
     for try in 1 2 3 4 5; do
       grep -qF " $HOME/.ferry/$place " /proc/self/mountinfo || break
@@ -103,37 +105,44 @@ remove_files() {
       echo "left: $HOME/.ferry/runs/$run/buckets, where a bucket is mounted: nothing of the run was removed"
       continue
     }
-[ "$mode" = host ] || keep_contents "$run"
-    for path in "work/$run" "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" \
-      "runs/$run-data.json" "runs/$run-buckets.sh"; do
-      [ ! -e "$path" ] && [ ! -h "$path" ] || put_away "$path"
-    done
+    mkdir -p "trash/$$/kept" "trash/$$/rest"
+    [ "$mode" = host ] || keep_contents "$run"
+    put_away "work/$run"
+    put_away "runs/$run" "runs/$run-sync.state" "runs/$run-outputs.hashes" "runs/$run-env.sh" "runs/$run-data.json" \
+      "runs/$run-buckets.sh"
   done
-  empty_trash
+  empty_trash "$@"
 }
 
-# Out of the way at once; removing many files takes its time. Where to is added to put_away.
-put_away=
-put_away() { # PATH
-  mkdir -p trash && away=$(mktemp -d trash/XXXXXX) && mv -- "$1" "$away" 2>/dev/null && put_away="$put_away $away" ||
-    rm -rf -- "$1" 2>/dev/null || echo "left: $HOME/.ferry/$1, which could not be removed"
+# Out of the way at once; removing many files takes its time.
+put_away() { # PATH…, of different names
+  for path; do
+    shift
+    [ ! -e "$path" ] && [ ! -h "$path" ] || set -- "$@" "$path"
+  done
+  [ $# -gt 0 ] || return
+  mv -- "$@" "trash/$$/rest/" 2>/dev/null && return
+  for path; do
+    [ ! -e "$path" ] && [ ! -h "$path" ] || rm -rf -- "$path" 2>/dev/null ||
+      echo "left: $HOME/.ferry/$path, which could not be removed"
+  done
 }
 
 # What was sent is kept for other runs: when the trash is emptied.
 keep_contents() { # RUN
-  [ -f "runs/$1-sync.state" ] && [ -d "work/$1" ] && [ ! -h "work/$1" ] || return
-  mkdir -p trash && away=$(mktemp -d trash/XXXXXX) && put_away="$put_away $away" &&
-    mv -- "runs/$1-sync.state" "$away/state" && mv -- "work/$1" "$away/tree"
+  [ ! -f "runs/$1-sync.state" ] || [ ! -d "work/$1" ] || [ -h "work/$1" ] ||
+    mv -- "runs/$1-sync.state" "work/$1" "trash/$$/kept/"
 } 2>/dev/null
 
 # What is soon done is waited for, and what cannot be removed is told; the rest goes on in the background. What that
 # leaves, or one that was killed, the next one removes.
-empty_trash() {
+empty_trash() { # RUN…
   [ -d trash ] || return 0
   # Folders without write permission are opened up, as long as they are ours.
   (
-    for place in $put_away; do
-      [ ! -d "$place/tree" ] || nice "$agent" keep "$place/tree" --state "$place/state" --contents contents
+    for run; do
+      [ ! -d "trash/$$/kept/$run" ] || nice "$agent" keep "trash/$$/kept/$run" \
+        --state "trash/$$/kept/$run-sync.state" --contents contents
     done
     rm -rf trash/* 2>/dev/null && exit
     find trash -xdev -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
@@ -145,9 +154,7 @@ empty_trash() {
     tries=$((tries - 1))
     sleep 0.005
   done
-  for place in $put_away; do
-    [ ! -e "$place" ] && [ ! -h "$place" ] || echo "left: $HOME/.ferry/$place, which could not be removed"
-  done
+  [ ! -e "trash/$$" ] || echo "left: $HOME/.ferry/trash/$$, which could not be removed"
 }
 
 end_runs "$@"

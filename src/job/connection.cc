@@ -1,5 +1,6 @@
 #include "job/connection.h"
 
+#include "agent/preparation.h"
 #include "base/text.h"
 #include "fleet/access.h"
 #include "fleet/held_connection.h"
@@ -148,9 +149,10 @@ Result<mux::Command> Connection::start_agent_program(const os::Argv& words, mux:
   return session_.start(argv, lane);
 }
 
-Result<mux::Command> Connection::start_agent() {
+Result<mux::Command> Connection::start_agent(const os::Argv& more) {
   os::Argv words = {"connect", paths_.run_dir};
   if (instance_.provider == "ssh") words.push_back("--no-power-off");
+  words.insert(words.end(), more.begin(), more.end());
   return start_agent_program(words, mux::Lane::talk);
 }
 
@@ -164,6 +166,15 @@ Result<AgentChannel> Connection::agent() {
 Result<AgentChannel> Connection::agent_at_once() {
   if (kept_) return *std::exchange(kept_, std::nullopt);
   TRY_SET(process, "", start_agent());
+  auto client = agent::Client::begin(std::move(process.out), std::move(process.in), hello_limit);
+  return AgentChannel{std::move(process), std::move(client)};
+}
+
+Result<AgentChannel> Connection::agent_after(const std::string& command, std::string_view input) {
+  kept_.reset();
+  TRY_SET(process, "", start_agent({"--after", command}));
+  // Where that fails, the program's end says why.
+  (void)os::write_all(process.in.get(), agent::encode_preparation(input));
   auto client = agent::Client::begin(std::move(process.out), std::move(process.in), hello_limit);
   return AgentChannel{std::move(process), std::move(client)};
 }

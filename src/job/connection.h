@@ -55,6 +55,9 @@ class Connection {
   /// The same (or the one that was kept), without waiting for the agent's first word: what is asked next goes at once.
   /// Where that fails: explained().
   Result<AgentChannel> agent_at_once();
+  /// One that is there only once `command`, a line of the shell, has ended well with `input` on its standard input:
+  /// what is asked meanwhile goes at once, and waits there (agent/preparation.h).
+  Result<AgentChannel> agent_after(const std::string& command, std::string_view input);
   /// For whoever needs one next.
   void keep(AgentChannel channel) { kept_.emplace(std::move(channel)); }
   /// The error of a question asked over agent_at_once(): if the agent never answered, as agent() would have failed.
@@ -72,7 +75,7 @@ class Connection {
  private:
   Connection(ssh::Session session, RemotePaths paths, ledger::Instance instance)
       : session_(std::move(session)), paths_(std::move(paths)), instance_(std::move(instance)) {}
-  Result<mux::Command> start_agent();
+  Result<mux::Command> start_agent(const os::Argv& more = {});
   Error with_code(Error error);
   ssh::Session session_;
   RemotePaths paths_;

@@ -1,5 +1,6 @@
 #include "job/environment.h"
 
+#include "agent/preparation.h"
 #include "base/text.h"
 #include "job/long_command.h"
 #include "job/mounts.h"
@@ -44,6 +45,15 @@ std::string variable_names(const task::Task& task) {
     for (const auto& [name, value] : *variables) names.push_back(name);
   }
   return join(names, " ");
+}
+
+/// The JSON of the answer's last line; null where that is none.
+Json facts_in(std::string_view answer) {
+  const auto at = answer.rfind(answer_mark);
+  if (at == answer.npos) return {};
+  const auto line = answer.substr(at + answer_mark.size());
+  const auto facts = parse_json(trim(line.substr(0, line.find('\n'))));
+  return facts && facts->is_object() ? *facts : Json();
 }
 
 /// FOLDER TAB BYTES TAB NOTE, from the answer's line about scratch space.
@@ -136,16 +146,16 @@ std::string describe_environment(const Json& facts) {
   return short_line(join(parts, " · "));
 }
 
-Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, const task::Task& task,
-                                        const std::string& requirements_file, const std::string& installers,
-                                        Mounted mounted) {
-  context.progress.begin("setup", "looking at the environment");
+EnvironmentPlan plan_environment(const Connection& connection, const task::Task& task,
+                                 const std::string& requirements_file, const std::string& installers, Mounted mounted) {
+  EnvironmentPlan plan;
+  const auto& wish = task.environment;
+  plan.kind = wish.kind == "auto" && installs_itself(task.setup) ? "present" : wish.kind;
   const std::string activate = connection.paths().run_dir + "-env.sh";
-  const auto& interrupt = task.environment;
-  const std::string kind = interrupt.kind == "auto" && installs_itself(task.setup) ? "present" : interrupt.kind;
-  std::vector<std::string> given = {kind,
-                                    interrupt.name,
-                                    interrupt.file,
+  plan.task = &task;
+  std::vector<std::string> given = {plan.kind,
+                                    wish.name,
+                                    wish.file,
                                     activate,
                                     is_rented(connection.instance()) ? "1" : "0",
                                     variable_names(task),
@@ -161,26 +171,47 @@ Result<Environment> prepare_environment(fleet::Context& context, Connection& con
                             std::string_view(ferry_embed_environment_facts_sh, ferry_embed_environment_facts_sh_end),
                             std::string_view(ferry_embed_environment_sh, ferry_embed_environment_sh_end)})
     step.input += script;
-  const auto show = [&](std::string_view line) { context.progress.update(short_line(line, 200)); };
-  TRY_SET(said, "", run_for_long(context, connection.session(), command, step.input, "the environment was made", show));
-  const auto at = said.out.rfind(answer_mark);
-  if (said.exit.code != 0 || at == std::string::npos) {
-    const auto why = last_lines(said.err, 8);
-    return fail(said.err.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
-                "the training's environment cannot be had on this machine", why, advice(kind));
-  }
-  const auto facts = parse_json(trim(std::string_view(said.out).substr(at + answer_mark.size())));
-  Environment made;
-  if (facts && facts->is_object()) made.facts = *facts;
-  note_scratch(context, said.out, made.facts);
-  made.summary = describe_environment(made.facts);
-  made.container = kind == "docker";
+  auto& made = plan.made;
+  made.container = plan.kind == "docker";
   made.activate = ". " + shell_quoted(activate) + "\n";
   made.links = link_line(task, made.scratch(connection), mounted.places, mounted.volumes);
   made.steps = mounted.steps;
   made.steps.push_back(std::move(step));
   made.mounted = std::move(mounted);
+  return plan;
+}
+
+Result<Environment> made_environment(fleet::Context& context, const Connection& connection, EnvironmentPlan plan,
+                                     const os::Output& said) {
+  if (said.exit.code != 0 || said.out.find(answer_mark) == std::string::npos) {
+    const auto why = last_lines(said.err, 8);
+    return fail(said.err.find("No space left") != std::string::npos ? Kind::disk_full : Kind::bad_input,
+                "the training's environment cannot be had on this machine", why, advice(plan.kind));
+  }
+  auto made = std::move(plan.made);
+  made.facts = facts_in(said.out);
+  note_scratch(context, said.out, made.facts);
+  made.summary = describe_environment(made.facts);
+  made.links = link_line(*plan.task, made.scratch(connection), made.mounted.places, made.mounted.volumes);
   return made;
+}
+
+Json noted_facts(Connection& connection) {
+  constexpr std::size_t most_noted = agent::most_preparation_said + 200;
+  const auto look =
+      fmt::format("head -c {} {} 2>/dev/null", most_noted,
+                  shell_quoted(fmt::format("{}/{}", connection.paths().run_dir, agent::preparation_file)));
+  const auto noted = connection.session().run(look, {}, Millis(30'000));
+  return noted ? facts_in(noted->out) : Json();
+}
+
+Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, EnvironmentPlan plan) {
+  context.progress.begin("setup", "looking at the environment");
+  const auto show = [&](std::string_view line) { context.progress.update(short_line(line, 200)); };
+  TRY_SET(said, "",
+          run_for_long(context, connection.session(), plan.step().command, plan.step().input,
+                       "the environment was made", show));
+  return made_environment(context, connection, std::move(plan), said);
 }
 
 }  // namespace ferry::job

@@ -37,14 +37,33 @@ bool is_rented(const ledger::Instance& instance);
 /// are not in the workdir. A Dockerfile is preflight's.
 Status check_environment(const task::Task& task, const os::Path& workdir);
 
+/// How an environment is made: what the machine runs, and all of the environment that is known before it did.
+struct EnvironmentPlan {
+  std::string kind;                  ///< as the task's, but "present" where setup installs
+  const task::Task* task = nullptr;  ///< outlives this
+  Environment made;                  ///< without what the machine says; its last step is what the machine runs
+  const agent::StandInStep& step() const { return made.steps.back(); }
+};
+
+/// `requirements_file`, `installers`: the workdir's own file of packages, and what the task installs with
+/// (Requirements). `mounted`: what the machine has mounted by then.
+EnvironmentPlan plan_environment(const Connection& connection, const task::Task& task,
+                                 const std::string& requirements_file, const std::string& installers,
+                                 Mounted mounted = {});
+
+/// What became of it: `said` is what the step wrote, and how it ended. Fails bad_input when what is asked for cannot be
+/// had, with the tool's last words.
+Result<Environment> made_environment(fleet::Context& context, const Connection& connection, EnvironmentPlan plan,
+                                     const os::Output& said);
+
+/// The facts of one that was made as the job was started (preparation.h), from the machine; null where it has none.
+Json noted_facts(Connection& connection);
+
 /// Looks at what the machine and the workdir have, and installs what is asked for (cached by content), or
-/// starts the run's container. `requirements_file`, `installers`: the workdir's own file of packages, and what the task
-/// installs with (Requirements). `mounted`: what the machine has mounted by then. Run it once the workdir is there.
-/// Shows what it does as it goes. Fails bad_input when what is asked for cannot be had, with the tool's last words.
+/// starts the run's container. Run it once the workdir is there.
+/// Shows what it does as it goes. Fails as made_environment(); lost.
 /// Disks are formatted, and system packages installed, only on machines that AWS rents out.
-Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, const task::Task& task,
-                                        const std::string& requirements_file, const std::string& installers,
-                                        Mounted mounted = {});
+Result<Environment> prepare_environment(fleet::Context& context, Connection& connection, EnvironmentPlan plan);
 
 /// For the training's shell on a machine that several runs may share: waits until `gpus` of its GPUs are free
 /// (0, or a machine without GPUs: until the whole machine is), keeps them until the training ends, and sets

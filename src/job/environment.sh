@@ -26,14 +26,19 @@ give_up() {
   exit 1
 }
 
-conda_base() {
+# Sets conda_root, where conda is; fails if it is nowhere.
+conda_root=''
+find_conda() {
   local conda
-  for conda in "${CONDA_EXE:-}" "$(command -v conda)" "$HOME"/{miniconda3,anaconda3,miniforge3,mambaforge}/bin/conda \
+  [ -z "$conda_root" ] || return 0
+  where_is conda || REPLY=
+  for conda in "${CONDA_EXE:-}" "$REPLY" "$HOME"/{miniconda3,anaconda3,miniforge3,mambaforge}/bin/conda \
     /opt/{conda,miniconda3,anaconda3,miniforge3}/bin/conda "$HOME/.ferry/tools/conda/bin/conda"; do
-    [ -n "$conda" ] && [ -x "$conda" ] && dirname "$(dirname "$(readlink -f "$conda")")" && return 0
+    [ -n "$conda" ] && [ -x "$conda" ] && conda_root=$(dirname "$(dirname "$(readlink -f "$conda")")") && return 0
   done
   return 1
 }
+conda_base() { find_conda && echo "$conda_root"; }
 
 calls() { # PROGRAM
   [ "$kind" != none ] && [ "${calls/ $1 /}" != "$calls" ]
@@ -42,7 +47,7 @@ calls() { # PROGRAM
 # For scripts that call conda, on a machine of ours that has none. check has told of it before anything was rented.
 provide_conda() {
   local folder=$HOME/.ferry/tools/conda installer
-  [ "$rented" = 1 ] && ! conda_base >/dev/null || return 0
+  [ "$rented" = 1 ] && ! find_conda || return 0
   say "installing conda (Miniforge)"
   installer=https://github.com/conda-forge/miniforge/releases/latest/download/Miniforge3-Linux-$(uname -m).sh
   mkdir -p "$HOME/.ferry/tools"
@@ -56,13 +61,17 @@ provide_conda() {
   rm -f "$folder.sh"
 }
 
-# Folders of environments that are there: venvs under /opt, then conda's by name.
-present_environments() {
-  local base folder
-  for folder in /opt/*/; do [ -x "$folder/bin/python" ] && [ -e "$folder/pyvenv.cfg" ] && echo "${folder%/}"; done
-  base=$(conda_base) || return 0
-  for folder in "$base"/envs/*/ "$HOME"/.conda/envs/*/; do [ -x "$folder/bin/python" ] && echo "${folder%/}"; done
-  return 0
+# Sets present: the folders of environments that are there, venvs under /opt, then conda's by name.
+find_environments() {
+  local folder
+  present=()
+  for folder in /opt/*/; do
+    [ ! -x "$folder/bin/python" ] || [ ! -e "$folder/pyvenv.cfg" ] || present+=("${folder%/}")
+  done
+  find_conda || return 0
+  for folder in "$conda_root"/envs/*/ "$HOME"/.conda/envs/*/; do
+    [ ! -x "$folder/bin/python" ] || present+=("${folder%/}")
+  done
 }
 
 has_package() { # PREFIX PACKAGE
@@ -81,20 +90,23 @@ wanted_framework() {
   done
 }
 
-# The folder whose bin/python is built upon; empty: the system's python3.
+# Sets base: the folder whose bin/python is built upon; empty: the system's python3.
 choose_base() {
-  local folder framework present
+  local folder framework present names
+  base=''
+  find_environments
   if [ -n "$name" ]; then
-    [ -x "$name/bin/python" ] && echo "$name" && return
-    for folder in $(present_environments); do [ "$(basename "$folder")" = "$name" ] && echo "$folder" && return; done
-    folder=$(conda_base) && [ "$name" = base ] && echo "$folder" && return
-    folder=$(present_environments | xargs -r -n1 basename | xargs)
-    give_up "there is no environment '$name' here; there ${folder:+are: }${folder:-is none}"
+    [ ! -x "$name/bin/python" ] || base=$name
+    for folder in ${present[@]+"${present[@]}"}; do
+      [ -n "$base" ] || [ "${folder##*/}" != "$name" ] || base=$folder
+    done
+    [ -n "$base" ] || [ "$name" != base ] || ! find_conda || base=$conda_root
+    names=(${present[@]+"${present[@]##*/}"})
+    [ -n "$base" ] || give_up "there is no environment '$name' here; there ${present[0]+are: }${names[*]-is none}"
+    return
   fi
-  present=$(present_environments)
-  [ -n "$present" ] && framework=$(wanted_framework) && [ -n "$framework" ] || return 0
-  for folder in $present; do has_package "$folder" "$framework" && echo "$folder" && return; done
-  return 0
+  [ "${#present[@]}" -gt 0 ] && framework=$(wanted_framework) && [ -n "$framework" ] || return 0
+  for folder in "${present[@]}"; do [ -n "$base" ] || ! has_package "$folder" "$framework" || base=$folder; done
 }
 
 # What the workdir asks for: "conda FILE", "uv FILE", "pip FILE", "project FILE" or nothing.
@@ -343,18 +355,18 @@ own_venv() {
 
 write_activation() { # FOLDER (empty: the system's)
   {
-    if calls conda && conda_base >/dev/null; then
+    if calls conda && find_conda; then
       # `conda activate` is a function of the shell; `source activate` is found by PATH.
-      printf '. %q\nexport PATH="$PATH":%q\n' "$(conda_base)/etc/profile.d/conda.sh" "$(conda_base)/bin"
+      printf '. %q\nexport PATH="$PATH":%q\n' "$conda_root/etc/profile.d/conda.sh" "$conda_root/bin"
     fi
     if [ -n "$1" ] && [ -d "$1/conda-meta" ] && [ -e "$(conda_base)/etc/profile.d/conda.sh" ]; then
       printf '. %q\nconda activate %q\n' "$(conda_base)/etc/profile.d/conda.sh" "$1"
     elif [ -n "$1" ]; then
       printf 'export VIRTUAL_ENV=%q PATH=%q:"$PATH"\nunset PYTHONHOME\n' "$1" "$1/bin"
-    elif ! command -v python >/dev/null && command -v python3 >/dev/null; then
+    elif ! command -v python >/dev/null && where_is python3; then
       # People write `python train.py`; not every system has that name.
-      [ "$HOME/.ferry/names/python" -ef "$(command -v python3)" ] || {
-        mkdir -p "$HOME/.ferry/names" && ln -sfn "$(command -v python3)" "$HOME/.ferry/names/python"
+      [ "$HOME/.ferry/names/python" -ef "$REPLY" ] || {
+        mkdir -p "$HOME/.ferry/names" && ln -sfn "$REPLY" "$HOME/.ferry/names/python"
       }
       printf 'export PATH="$PATH":%q\n' "$HOME/.ferry/names"
     fi
@@ -373,24 +385,26 @@ choose_python() { # WISH
   base='' python=''
   # conda makes its own from a file.
   case $1 in conda*) return ;; esac
-  base=$(choose_base) || exit 1
+  choose_base
   python=${base:+$base/bin/python}
-  [ -n "$python" ] || python=$(command -v python3 || true)
+  [ -n "$python" ] || ! where_is python3 || python=$REPLY
 }
 
 main() {
   umask 077
   [ -d "$envs" ] && [ -d "${activate%/*}" ] || mkdir -p "$envs" "${activate%/*}"
-  envs=$(cd "$envs" && pwd -P)  # they hold their own paths, and a plain rehearsal's are behind a link
+  local here=$PWD
+  cd -P "$envs" && envs=$PWD  # they hold their own paths, and a plain rehearsal's are behind a link
+  cd "$here" || exit 1
   : >"$activate"
   prepare_scratch
   if [ "$kind" = docker ]; then
     train_in_container
     return
   fi
-  local wish tool asked shown base python content implied=
+  local wish='' tool asked shown base python content implied=
   ! calls conda || provide_conda
-  wish=$(find_wish) || exit 1
+  [ -z "$file$found" ] || wish=$(find_wish) || exit 1
   # An environment that is named and there is meant, unless a file is named, too.
   [ -z "$name" ] || [ -n "$file" ] || [ "${wish%% *}" != conda ] || ! (choose_base) >/dev/null 2>&1 || wish=
   tool=${wish%% *} asked=${wish#* } shown=${wish#* }
@@ -428,7 +442,7 @@ main() {
       }
       touch "$folder/.complete"
     fi
-  elif [ -n "$python" ] && implied=$(implied_packages "$python") && [ -n "$implied" ]; then
+  elif [ "$rented" = 1 ] && [ -n "$python" ] && implied=$(implied_packages "$python") && [ -n "$implied" ]; then
     install_implied "$implied" "$python"
   fi
   if calls pip && ! calls conda && [ -n "$python" ] && [ -z "$wish" ] && [ "$folder" = "$base" ]; then own_venv; fi

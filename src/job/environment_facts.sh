@@ -1,36 +1,44 @@
 # What there is where the training will be: Python, packages, CUDA, the driver, GPUs. Runs under bash on the machine, in
 # front of environment.sh, which says what is told. Asking Python takes longer than all else on a machine that was used
-# before, so the answer is kept in ~/.ferry/facts, by what it depends on.
+# before, so the answer is kept in ~/.ferry/facts, with what it depends on.
 
-# What the facts depend on: the interpreter, what is installed for it, the driver. Fails where that cannot be told
-# without asking Python (pyenv's names lead anywhere).
-facts_key() { # MADE
-  local program
-  program=$(command -v python3) || return 1
-  case $program in */shims/*) return 1 ;; esac
-  {
-    printf '%s\n' 1 "$1" "$program" "$PATH" "${PYTHONPATH-}" "${PYTHONHOME-}" "${CONDA_PREFIX-}"
-    stat -Lc '%n %i %s %y' "$program" "${program%/*}"/../lib/python3*/*-packages /usr/lib/python3*/dist-packages \
-      /usr/local/lib/python3*/*-packages "$HOME"/.local/lib/python3*/site-packages
-    cat /proc/driver/nvidia/version
-    ls /dev/nvidia*
-  } 2>/dev/null | sha256sum | cut -c1-16
+# Sets REPLY to where PROGRAM is; fails if it is nowhere. Here, and wherever a run passes that installs nothing, nothing
+# is started that bash can do itself: a process takes longer than all that is asked of it.
+where_is() { # PROGRAM
+  hash "$1" 2>/dev/null && REPLY=${BASH_CMDS[$1]-} && [ -n "$REPLY" ]
 }
 
-# As facts(), from what was found the last time. A full disk takes no note of them, and a Python that could not be asked
-# may answer the next time.
+# Sets name and depends: of the file in ~/.ferry/facts, and all that the facts depend on: the interpreter, what is
+# installed for it, the driver. Fails where that cannot be told without asking Python (pyenv's names lead anywhere).
+facts_place() { # MADE
+  local stamps driver='' devices
+  where_is python3 || return 1
+  case $REPLY in */shims/*) return 1 ;; esac
+  stamps=$(stat -Lc '%n %i %s %y' "$REPLY" "${REPLY%/*}"/../lib/python3*/*-packages /usr/lib/python3*/dist-packages \
+    /usr/local/lib/python3*/*-packages "$HOME"/.local/lib/python3*/site-packages 2>/dev/null)
+  [ ! -r /proc/driver/nvidia/version ] || read -r -d '' driver </proc/driver/nvidia/version
+  devices=(/dev/nvidia*)
+  name=${REPLY//\//+}+${1//[!a-zA-Z0-9.]/+}
+  printf -v depends '%s\n' "$1" "$REPLY" "$PATH" "${PYTHONPATH-}" "${PYTHONHOME-}" "${CONDA_PREFIX-}" "$stamps" \
+    "$driver" "${devices[@]}"
+}
+
+# As facts(), from what was found the last time: the last line of a file whose others are what they depend on. A full
+# disk takes no note of them, and a Python that could not be asked may answer the next time.
 known_facts() { # MADE
-  local key known=$HOME/.ferry/facts found
-  key=$(facts_key "$1") || key=
-  if [ -n "$key" ] && [ -s "$known/$key" ]; then
-    cat "$known/$key"
+  local name='' depends='' known=$HOME/.ferry/facts noted='' found
+  facts_place "$1" || name=
+  [ -z "$name" ] || [ ! -s "$known/$name" ] || IFS= read -r -d '' noted <"$known/$name"
+  if [ -n "$noted" ] && [ "${noted%ferry-env:*}" = "$depends" ]; then
+    printf '%s' "${noted#"$depends"}"
     return
   fi
   found=$(facts "$1" env)
   printf '%s\n' "$found"
-  case $key,$found in ,* | *'"python":""'*) return ;; esac
+  case $name,$found in ,* | *'"python":""'*) return ;; esac
   {
-    mkdir -p "$known" && printf '%s\n' "$found" >"$known/.$key.$$" && mv -f "$known/.$key.$$" "$known/$key"
+    mkdir -p "$known" && printf '%s%s\n' "$depends" "$found" >"$known/.new.$$" &&
+      mv -f "$known/.new.$$" "$known/$name" || rm -f "$known/.new.$$"
     # Of environments that are not there any more.
     find "$known" -type f -mtime +90 -delete
   } 2>/dev/null

@@ -2,9 +2,9 @@
 # without GPUs: the machine). One lock file for each, held open by the training's processes: the kernel frees it when
 # they are gone.
 ferry_queue() {
-  local slots=$HOME/.ferry/slots have count slot fd fds free told=
-  mkdir -p "$slots"
-  have=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+  local slots=$HOME/.ferry/slots have=0 count slot fd fds free told=
+  [ -d "$slots" ] || mkdir -p "$slots"
+  ! command -v nvidia-smi >/dev/null || have=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
   count=$((have > 0 ? have : 1))
   if [ "$ferry_wanted" -eq 0 ] || [ "$ferry_wanted" -gt "$count" ]; then ferry_wanted=$count; fi
   while :; do

@@ -14,14 +14,31 @@ constexpr Millis cancel_answer_limit{10'000};
 constexpr Millis step{50};
 }  // namespace
 
-Result<Followed> Training::setup(Connection& connection, const agent::JobSpec& spec) {
-  TRY_SET(channel, "", connection.agent_at_once());
-  if (!cancelled_ && context_.interrupt != fleet::Interrupt::cancel) {
-    asked_to_start_ = true;
-    auto begun = channel.client.start_and_attach(spec, log_.size());
-    refused_ = begun ? begun->reason == agent::not_started : agent::is_answer(begun.error());
-    if (!begun) begun = tl::unexpected<Error>(connection.explained(channel, std::move(begun).error()));
-    TRY_SET(status, "start the job", std::move(begun));
+Result<agent::JobStatus> Training::start(Connection& connection, AgentChannel& channel, const agent::JobSpec& spec,
+                                         const Preparation* before) {
+  const auto asked = channel.client.begin_start(spec, log_.size());
+  if (asked && before) {
+    auto told = await_preparation(context_, channel, *before);
+    // Unless the machine said that it was not, it may have been started: by now, or over a connection before this one.
+    asked_to_start_ = told ? told->exit.code == 0 : asked_to_start_ || told.error().kind != Kind::cancelled;
+    TRY_SET(ended, "", std::move(told));
+    auto heard = before->ended(ended);
+    if (!asked_to_start_) TRY("", std::move(heard));
+  }
+  asked_to_start_ = true;
+  auto begun = asked ? channel.client.await_start(*asked) : tl::unexpected<Error>(asked.error());
+  refused_ = begun ? begun->reason == agent::not_started : agent::is_answer(begun.error());
+  if (!asked && refused_) return agent::refused_start(asked.error());
+  if (!begun) return fail("start the job", connection.explained(channel, std::move(begun).error()));
+  return begun;
+}
+
+Result<Followed> Training::setup(Connection& connection, const agent::JobSpec& spec, const Preparation* before) {
+  const bool starts = !cancelled_ && context_.interrupt != fleet::Interrupt::cancel;
+  TRY_SET(channel, "",
+          starts && before ? connection.agent_after(before->command, before->input) : connection.agent_at_once());
+  if (starts) {
+    TRY_SET(status, "", start(connection, channel, spec, before));
     if (refused_) return Followed{.status = std::move(status)};
     started_ = true;
     if (status.state == agent::JobState::running) {

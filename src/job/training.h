@@ -4,6 +4,7 @@
 
 #include "job/connection.h"
 #include "job/local_log.h"
+#include "job/preparation.h"
 
 namespace ferry::job {
 
@@ -22,7 +23,9 @@ class Training {
 
   /// Starts the job (Does nothing if it was started before) and waits until setup is over, or detaches. A value whose
   /// state is done means that setup failed. After an error, see nothing_ran().
-  Result<Followed> setup(Connection& connection, const agent::JobSpec& spec);
+  /// `before` (may be none): what the machine does first, in the same flight; where that fails, so does this, and
+  /// nothing is started. After a broken connection the same again goes on with it.
+  Result<Followed> setup(Connection& connection, const agent::JobSpec& spec, const Preparation* before = nullptr);
   /// Follows until the job is over and every byte of its log is here. A lost connection is `lost`: open a new
   /// link and call again. Fails `conflict` when the job does not end although it was asked to, `cancelled`
   /// when the user lets go.
@@ -41,6 +44,8 @@ class Training {
 
  private:
   enum class Until { running, done };
+  Result<agent::JobStatus> start(Connection& connection, AgentChannel& channel, const agent::JobSpec& spec,
+                                 const Preparation* before);
   Result<Followed> watch(agent::Client& client, Until until);
   Status ask_to_stop(agent::Client& client);
   void take(agent::LogChunk chunk);

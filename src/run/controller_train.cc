@@ -17,6 +17,8 @@ namespace {
 
 /// Beyond max_duration, before an agent that does not answer is taken for one that cannot stop the training.
 constexpr Seconds beyond_max_duration{300};
+/// Bytes of shell text in a job that is sent before anybody takes it: a stream lets 4 MiB wait.
+constexpr std::size_t most_sent_ahead = std::size_t{1} << 20;
 
 /// The last few kilobytes of what the job wrote.
 std::string end_of_log(const os::Path& file) {
@@ -33,18 +35,47 @@ std::string end_of_log(const os::Path& file) {
 
 }  // namespace
 
+bool RunController::prepares_along(const task::Task& task) const {
+  // Of a machine that is rented, what the environment takes is part of the time that it was rented for.
+  return node_.location.provider == "ssh" && task.data.empty() && !late_ &&
+         task.setup.size() + task.run.size() < most_sent_ahead;
+}
+
 Status RunController::prepare() {
   const auto& [request, ready] = *beginning_;
   TRY_SET(volumes, "", bring_volumes(request.task));
   TRY_SET(mounted, "", mount_buckets(request.task));
   mounted.volumes = std::move(volumes);
-  TRY_SET(environment, "",
-          job::prepare_environment(context_, *node_.connection, request.task, ready.requirements_file, ready.installers,
-                                   std::move(mounted)));
-  trial_.environment = std::move(environment);
-  auto& steps = trial_.environment.steps;
+  auto plan = job::plan_environment(*node_.connection, request.task, ready.requirements_file, ready.installers,
+                                    std::move(mounted));
+  auto& steps = plan.made.steps;
   if (trial_.taking) steps.insert(steps.begin(), *trial_.taking);
+  trial_.environment = plan.made;
+  if (prepares_along(request.task)) {
+    trial_.planned = std::move(plan);
+    return {};
+  }
+  TRY_SET(made, "", job::prepare_environment(context_, *node_.connection, std::move(plan)));
+  trial_.environment = std::move(made);
   return bring_data(request.task);
+}
+
+Status RunController::note_environment() {
+  run_.task["environment"] = trial_.environment.facts;
+  return context_.ledger.update(run_);
+}
+
+job::Preparation RunController::preparation(const char* next) {
+  const auto& step = trial_.planned->step();
+  return {.command = step.command,
+          .input = step.input,
+          .newest = [this](std::string_view line) { context_.progress.update(short_line(line, 200)); },
+          .ended = [this, next](const os::Output& said) -> Status {
+            TRY_SET(made, "", job::made_environment(context_, *node_.connection, *trial_.planned, said));
+            trial_.environment = std::move(made);
+            context_.progress.begin("setup", next);
+            return note_environment();
+          }};
 }
 
 Status RunController::setup() {
@@ -55,11 +86,13 @@ Status RunController::setup() {
   if (prepared) prepared = await_late();
   late_.reset();
   TRY("", prepared);
-  run_.task["environment"] = trial_.environment.facts;
-  TRY("", context_.ledger.update(run_));
+  if (!trial_.planned) TRY("", note_environment());
   TRY("", enter(Phase::setup));
   const bool nothing = trim(request.task.setup).empty();
-  context_.progress.begin("setup", nothing ? "starting" : "running setup");
+  const char* starting = nothing ? "starting" : "running setup";
+  std::optional<job::Preparation> before;
+  if (trial_.planned) before = preparation(starting);
+  context_.progress.begin("setup", before ? "looking at the environment" : starting);
   job::Training training(context_, run_, *trial_.log, false);
   if (!request.detach) node_.ports = request.task.all_candidates()[0].ports;
   node_.open_tunnels();
@@ -70,7 +103,8 @@ Status RunController::setup() {
   spec.store.checkpoints = request.task.checkpoints;
   TRY("", keep_in_time(spec));
   arm_stand_in(spec);
-  auto begun = training.setup(*node_.connection, spec);
+  const auto start = [&] { return training.setup(*node_.connection, spec, before ? &*before : nullptr); };
+  auto begun = start();
   while (!begun && (begun.error().kind == Kind::lost || begun.error().kind == Kind::timeout)) {
     // Until the agent has confirmed the start, nobody else could make it: secrets are in this process only.
     const auto interruption = training.was_started() ? job::MayInterrupt::detach : job::MayInterrupt::nothing;
@@ -78,7 +112,7 @@ Status RunController::setup() {
     if (!again && detaching_) return {};
     if (!again) begun = tl::unexpected(std::move(again).error());
     if (!again) break;
-    begun = training.setup(*node_.connection, spec);  // a job that was started is not started again
+    begun = start();  // a job that was started is not started again
   }
   trial_.nothing_ran = training.nothing_ran();
   TRY_SET(started, "", std::move(begun));
@@ -315,6 +349,11 @@ Status RunController::follow_attempt() {
     return fail(Kind::not_found, "the machine that another computer rented is gone");
   TRY("", node_.reopen(job::MayInterrupt::detach));
   if (run_.phase > Phase::training) return {};
+  if (node_.location.provider == "ssh" && !run_.task.contains("environment")) {
+    // The ferry before us had no time to note what the machine said as it started the job.
+    trial_.environment.facts = job::noted_facts(*node_.connection);
+    TRY("", note_environment());
+  }
   return train();
 }
 

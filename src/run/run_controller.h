@@ -129,8 +129,15 @@ class RunController {
   /// The machine's, of what was received.
   std::string state_file() const;
   Status setup();
-  /// What is there before the job: volumes, buckets, the environment, data.
+  /// What is there before the job: volumes, buckets, the environment, data; of the environment the plan alone, where it
+  /// is made in the same flight as the job is started (Trial::planned).
   Status prepare();
+  /// Whether that can be: nothing that only this computer can do comes between.
+  bool prepares_along(const task::Task& task) const;
+  /// That plan, for the machine; `next` is told when it is done.
+  job::Preparation preparation(const char* next);
+  /// What the environment is, in the ledger.
+  Status note_environment();
   Status train();
   /// Brings home what there is.
   Status fetch();
@@ -274,6 +281,7 @@ class RunController {
     cloud::Image image;                        // of the best offer
     std::optional<agent::StandInStep> taking;  // take_passed_on()
     job::Environment environment;
+    std::optional<job::EnvironmentPlan> planned;  // it is made as the job is started
     std::optional<job::LocalLog> log;
     job::Pulled pulled;
     std::optional<agent::JobStatus> ended;  // as the agent told it in the end

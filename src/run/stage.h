@@ -87,6 +87,10 @@ class Stage {
   fleet::Context context();
   /// A small task on the rehearsal's machines: `run` is bash.
   RunRequest request(const std::string& run = "mkdir -p outputs; echo model >outputs/model") const;
+  /// The same on the one machine that is the user's own.
+  RunRequest request_on_own_machine(const std::string& run) const;
+  static constexpr const char* own_host = "box";
+  ScriptedMachine& own_machine() { return machine_of(own_host); }
   /// run::start() in a process of its own; nothing if it was killed.
   std::optional<int> start(const RunRequest& request);
   /// Every follower that was started goes on to its end, and those that it starts. The last one's exit code.

@@ -168,6 +168,7 @@ fleet::Context Stage::context() {
   context.ask = ask;
   if (caps) context.caps = [this] { return Result<Caps>(*caps); };
   context.cloud = [this](fleet::CloudLocation& location) -> Result<std::unique_ptr<cloud::Cloud>> {
+    if (location.provider == "ssh") return cloud::make_host_cloud(location.endpoint);
     if (location.region.empty()) location.region = stage_region;
     return cloud.open(location.region);
   };
@@ -191,6 +192,12 @@ RunRequest Stage::request(const std::string& run) const {
   request.check = false;
   if (has_store_) request.task.store = (dir_.path() / "store").string();
   return request;
+}
+
+RunRequest Stage::request_on_own_machine(const std::string& run) const {
+  auto out = request(run);
+  out.task.resources.infra = task::Infra{.provider = task::Provider::ssh, .host = own_host};
+  return out;
 }
 
 bool Stage::process(const std::function<void(fleet::Context&)>& act) {
@@ -323,6 +330,12 @@ Result<ssh::Session> Stage::connect(const ssh::Target& target) {
     refused.pop_front();
     clock.sleep(Millis(1'000));
     return tl::unexpected<Error>(error);
+  }
+  if (target.own_config && !is_deaf) {
+    pass(phase_ + ": before ssh to the machine");
+    auto session = machine_of(own_host).connect();
+    pass(phase_ + ": after ssh to the machine");
+    return session;
   }
   for (const auto& one : cloud.machines()) {
     if (is_deaf || one.now.state != cloud::State::running || one.now.address != target.address) continue;
