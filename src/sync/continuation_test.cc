@@ -205,6 +205,7 @@ Result<Report> continue_after(const os::Path& to, const ReceiveOptions& receivin
       to,
       [&](Channel& channel) {
         channel.put("M");
+        channel.put_number(0);
         ASSERT_OK(put_manifest(
             channel, {{.path = "log", .mode = 0644, .size = all.size(), .mtime_ns = 0, .sha256 = sha256(all)}}));
         ASSERT_OK(put_sparse(channel, {}));

@@ -208,10 +208,8 @@ void Sender::begin_round(std::vector<Wanted>& wanted) {
 }
 
 ReadAhead::Settings Sender::reading() const {
-  return {.threads = readers,
-          .trusts_list = rounds_ == 0,
-          .beginnings = &tree_.beginnings,
-          .while_reading = while_reading};
+  return {
+      .threads = readers, .trusts_list = rounds_ == 0, .beginnings = &tree_.beginnings, .while_reading = while_reading};
 }
 
 Status Sender::send_all(const std::vector<Wanted>& wanted) {
