@@ -58,7 +58,7 @@ Status Sender::go_ahead(const std::vector<Wanted>& expected) {
   TRY_SET(wants, "", send_until_heard(all, expected));
   channel_.end_going_ahead();
   std::erase_if(wants, [&](const Wanted& one) { return went_[one.index]; });
-  TRY("", send_all(std::move(wants)));
+  TRY("", send_all(wants));
   return end_round();
 }
 
