@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
+#include "base/text.h"
 #include "sync/receive.h"
 
 namespace ferry::sync {

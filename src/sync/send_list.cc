@@ -1,4 +1,5 @@
 // The sender's list: whole, or what is different in the one that it sent last.
+#include "base/hash.h"
 #include "sync/manifest.h"
 #include "sync/send.h"
 
