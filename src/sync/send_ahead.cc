@@ -71,6 +71,7 @@ Result<std::vector<Wanted>> Sender::send_until_heard(const std::vector<Wanted>& 
   TRY("", ahead.begin());
   while (!ahead.done()) {
     auto piece = ahead.next(between_looks);
+    if (ahead.done()) break;
     const std::size_t index = ahead.current().index;
     if (piece) TRY("", put_piece(index, *piece));
     if (!piece && !in_file_) TRY("", channel_.beat());
