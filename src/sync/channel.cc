@@ -41,6 +41,9 @@ auto broken(std::string why = {}) {
               "run the same command again; what arrived is kept");
 }
 
+/// Why, the other program may tell on its standard error.
+bool is_gone(int error) { return error == EPIPE || error == ECONNRESET; }
+
 }  // namespace
 
 Channel::Channel(int in, int out, std::function<bool()> cancelled, std::chrono::milliseconds silence)
@@ -152,7 +155,7 @@ Status Channel::send(std::string_view& first, std::string_view& second, bool wai
       if (!waits) return {};
       TRY("", wait(For::writing));
     } else if (errno != EINTR) {
-      return broken("writing failed");
+      return broken(is_gone(errno) ? "" : "writing failed");
     }
   }
   return {};
@@ -162,12 +165,12 @@ Status Channel::send(std::string_view& first, std::string_view& second, bool wai
 Result<std::size_t> Channel::read_into(char* to, std::size_t limit) {
   while (true) {
     const ssize_t got = read_now(to, limit);
-    if (got == 0) return broken();  // why, the other program may tell on its standard error
+    if (got == 0) return broken();  // as is_gone()
     if (got > 0) return static_cast<std::size_t>(got);
     if (errno == EAGAIN) {
       TRY("", wait(For::reading));
     } else if (errno != EINTR) {
-      return broken("reading failed");
+      return broken(is_gone(errno) ? "" : "reading failed");
     }
   }
 }
