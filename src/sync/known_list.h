@@ -19,6 +19,29 @@ namespace ferry::sync {
 /// A shorter list goes whole.
 inline constexpr std::size_t least_known_list = 200;
 
+/// The name of a list, entry by entry.
+class ListName {
+ public:
+  void add(std::string_view entry) {
+    bytes_ += entry;
+    if (bytes_.size() >= at_once) hash();
+  }
+  /// Call once, last.
+  std::string finish() {
+    hash();
+    return hash_.finish();
+  }
+
+ private:
+  static constexpr std::size_t at_once = std::size_t{64} << 10;
+  void hash() {
+    hash_.add(bytes_);
+    bytes_.clear();
+  }
+  Sha256 hash_;
+  std::string bytes_;
+};
+
 /// Complete or invisible. What cannot be written is no error: the list is not kept then.
 class ListWriter {
  public:

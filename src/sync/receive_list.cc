@@ -14,7 +14,6 @@ namespace ferry::sync {
 namespace {
 
 constexpr std::size_t most_lists = 4;  // of other runs
-constexpr std::size_t hashed_at_once = std::size_t{64} << 10;
 
 auto not_a_list() { return fail(Kind::corrupt, "the sender began with something unknown"); }
 
@@ -27,8 +26,7 @@ class Receiver::NewList {
   void keep(std::unique_ptr<ListWriter> writer) { writer_ = std::move(writer); }
 
   Status add(Entry entry, std::string_view bytes) {
-    unhashed_ += bytes;
-    if (unhashed_.size() >= hashed_at_once) hash();
+    name_.add(bytes);
     if (writer_) writer_->add(bytes);
     return builder_.add(std::move(entry));
   }
@@ -37,21 +35,14 @@ class Receiver::NewList {
     append_entry(bytes_, entry);
     return add(std::move(entry), bytes_);
   }
-  std::string name() {
-    hash();
-    return hash_.finish();
-  }
+  std::string name() { return name_.finish(); }
   List take() { return builder_.take(); }
   std::unique_ptr<ListWriter> writer() { return std::move(writer_); }
 
  private:
-  void hash() {
-    hash_.add(unhashed_);
-    unhashed_.clear();
-  }
   ListBuilder builder_;
-  Sha256 hash_;
-  std::string unhashed_, bytes_;
+  ListName name_;
+  std::string bytes_;
   std::unique_ptr<ListWriter> writer_;
 };
 

@@ -7,7 +7,6 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::size_t hashed_at_once = std::size_t{64} << 10;
 constexpr std::uint64_t cost_of_a_file = 64;  // besides its bytes
 
 }  // namespace
@@ -23,7 +22,7 @@ class Sender::Comparison {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       bytes_.clear();
       append_entry(bytes_, entries_[i]);
-      name(bytes_);
+      name_.add(bytes_);
       while (has_known_ && known_.path < entries_[i].path) drop();
       const bool is_listed = has_known_ && known_.path == entries_[i].path;
       if (is_listed && before_.bytes() == bytes_) {
@@ -35,18 +34,11 @@ class Sender::Comparison {
       if (added_all_ > entries_.size() / 2) return {};
     }
     close();
-    hash_.add(unhashed_);
-    changes_.name = hash_.finish();
+    changes_.name = name_.finish();
     return std::move(changes_);
   }
 
  private:
-  void name(std::string_view bytes) {
-    unhashed_ += bytes;
-    if (unhashed_.size() < hashed_at_once) return;
-    hash_.add(unhashed_);
-    unhashed_.clear();
-  }
   void step() { has_known_ = before_.next(known_); }
   void keep() {
     if (dropped_ + added_ > 0) close();
@@ -82,8 +74,8 @@ class Sender::Comparison {
   Changes changes_;
   Entry known_;
   bool has_known_ = false;
-  Sha256 hash_;
-  std::string unhashed_, bytes_, fresh_;
+  ListName name_;
+  std::string bytes_, fresh_;
   std::uint64_t kept_ = 0, dropped_ = 0, added_ = 0, added_all_ = 0;
 };
 
@@ -97,15 +89,15 @@ void Sender::compare_lists() {
 
 void Sender::write_list() {
   std::string bytes;
-  Sha256 hash;
+  ListName name;
   list_writer_ = std::make_unique<ListWriter>(options_.list_file);
   for (const Entry& entry : tree_.entries) {
     bytes.clear();
     append_entry(bytes, entry);
-    hash.add(bytes);
+    name.add(bytes);
     list_writer_->add(bytes);
   }
-  list_name_ = hash.finish();
+  list_name_ = name.finish();
 }
 
 void Sender::keep_list() {
