@@ -1,4 +1,3 @@
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +21,7 @@
 #include "base/version.h"
 #include "mux/join.h"
 #include "mux/server.h"
+#include "os/memory_file.h"
 #include "os/process.h"
 #include "sync/content_store.h"
 #include "sync/outputs.h"
@@ -269,11 +269,8 @@ Status run_unpacked(std::vector<std::string> words) {
   constexpr std::size_t most = std::size_t{4} << 20;
   TRY_SET(packed, "", os::read_to_end(STDIN_FILENO, most));
   TRY_SET(input, "the program's input", sync::unpack(packed, most));
-  const os::Fd file(::memfd_create("input", MFD_CLOEXEC));
-  if (!file) return fail_errno("make a file of the program's input");
-  TRY("", os::write_all(file.get(), input));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0 || ::dup2(file.get(), STDIN_FILENO) < 0)
-    return fail_errno("give the program its input");
+  TRY_SET(file, "give the program its input", os::file_in_memory("input", input));
+  if (::dup2(file.get(), STDIN_FILENO) < 0) return fail_errno("give the program its input");
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -1,7 +1,6 @@
 #include "agent/preparation.h"
 
 #include <poll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -9,8 +8,10 @@
 #include "agent/post.h"
 #include "agent/tree.h"
 #include "base/text.h"
+#include "mux/frame.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/memory_file.h"
 #include "os/process.h"
 #include "sync/packed.h"
 
@@ -26,14 +27,6 @@ constexpr Millis end_limit{5'000};
 bool is_left(int in) {
   pollfd poll{in, POLLIN, 0};
   return ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLHUP | POLLERR)) != 0;
-}
-
-Result<os::Fd> file_in_memory(std::string_view content) {
-  os::Fd file(::memfd_create("preparation", MFD_CLOEXEC));
-  if (!file) return fail_errno("make a file in memory");
-  TRY("", os::write_all(file.get(), content));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno("make a file in memory");
-  return file;
 }
 
 /// The last bytes that were written there.
@@ -91,8 +84,8 @@ class Turn {
 
 /// What it said. Where it fails, this process ends as it did.
 Result<std::string> run(const ServeOptions& options, const std::string& command, const std::string& input, int err) {
-  TRY_SET(given, "", file_in_memory(input));
-  TRY_SET(said, "", file_in_memory(""));
+  TRY_SET(given, "", os::file_in_memory("preparation", input));
+  TRY_SET(said, "", os::file_in_memory("said", ""));
   os::SpawnOptions shell;
   shell.argv = {"sh", "-c", command};
   shell.in_fd = given.get();
@@ -110,9 +103,7 @@ Result<std::string> run(const ServeOptions& options, const std::string& command,
 
 std::string encode_preparation(std::string_view input) {
   const auto packed = sync::pack(input);
-  std::string out;
-  for (std::size_t i = 0; i < length_bytes; ++i) out += static_cast<char>((packed.size() >> (8 * i)) & 0xff);
-  return out + packed;
+  return mux::encode_number(static_cast<std::uint32_t>(packed.size())) + packed;
 }
 
 std::string encode_said(std::string_view said) {
@@ -130,9 +121,7 @@ std::optional<std::string> said_in(std::string_view told) {
 Status prepare(const ServeOptions& options, const std::string& command, int in, int err) {
   os::ignore_sigpipe();
   TRY_SET(length, "", os::read_exactly(in, length_bytes));
-  std::size_t size = 0;
-  for (std::size_t i = 0; i < length_bytes; ++i)
-    size |= static_cast<std::size_t>(static_cast<unsigned char>(length[i])) << (8 * i);
+  const std::size_t size = mux::decode_number(length);
   if (size > most_input) return fail(Kind::corrupt, "what prepares the job is too long");
   TRY_SET(packed, "", os::read_exactly(in, size));
   TRY_SET(input, "what prepares the job", sync::unpack(packed, most_input));
