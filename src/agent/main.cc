@@ -23,7 +23,7 @@
 #include "mux/server.h"
 #include "os/memory_file.h"
 #include "os/process.h"
-#include "sync/content_store.h"
+#include "sync/kept_tree.h"
 #include "sync/outputs.h"
 #include "sync/packed.h"
 #include "sync/sync.h"
@@ -229,9 +229,7 @@ Status receive(const Arguments& arguments) {
 Status keep(const Arguments& arguments) {
   if (arguments.state.empty() || arguments.contents.empty())
     return fail(Kind::bad_input, "keep needs --state and --contents");
-  TRY_SET(store, "", sync::ContentStore::open(arguments.contents));
-  TRY("", sync::keep_contents(store, arguments.target, arguments.state));
-  return store.trim(store.usual_limit());
+  return sync::keep_run(arguments.contents, arguments.target, arguments.state);
 }
 
 struct Command {

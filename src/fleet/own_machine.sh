@@ -108,8 +108,8 @@ remove_files() {
     mkdir -p "trash/$$/kept" "trash/$$/rest"
     [ "$mode" = host ] || keep_contents "$run"
     put_away "work/$run"
-    put_away "runs/$run" "runs/$run-sync.state" "runs/$run-sync.state.list" "runs/$run-outputs.hashes" \
-      "runs/$run-outputs.hashes.list" "runs/$run-env.sh" "runs/$run-data.json" "runs/$run-buckets.sh"
+    put_away "runs/$run" "runs/$run-sync.state" "runs/$run-sync.state.list" "runs/$run-sync.state.list-name" \
+      "runs/$run-outputs.hashes" "runs/$run-outputs.hashes.list" "runs/$run-env.sh" "runs/$run-data.json" "runs/$run-buckets.sh"
   done
   empty_trash "$@"
 }
@@ -130,8 +130,9 @@ put_away() { # PATH…, of different names
 
 # What was sent is kept for other runs: when the trash is emptied.
 keep_contents() { # RUN
-  [ ! -f "runs/$1-sync.state" ] || [ ! -d "work/$1" ] || [ -h "work/$1" ] ||
-    mv -- "runs/$1-sync.state" "work/$1" "trash/$$/kept/"
+  [ -f "runs/$1-sync.state" ] && [ -d "work/$1" ] && [ ! -h "work/$1" ] || return 0
+  [ ! -f "runs/$1-sync.state.list-name" ] || set -- "$1" "runs/$1-sync.state.list-name"
+  mv -- "runs/$1-sync.state" "work/$1" ${2+"$2"} "trash/$$/kept/"
 } 2>/dev/null
 
 # What is soon done is waited for, and what cannot be removed is told; the rest goes on in the background. What that

@@ -127,13 +127,6 @@ void remove_stale(int top, std::vector<std::string>& groups) {
   }
 }
 
-/// What was touched within the tick of the clock in which it was received seems so, too: is_same_file() says more. But
-/// that would leave out most small files, and whatever is kept is hashed on its way out.
-bool seems_untouched(const Record& received, const Standing& now) {
-  return received.type == Type::file && now.is == Standing::Is::file && received.size == now.size &&
-         received.mtime_ns == now.mtime_ns && received.ctime_ns == now.ctime_ns;
-}
-
 void list_group(int top, const std::string& group, std::vector<Content>& all, std::uint64_t& bytes) {
   const os::Fd folder(::openat(top, group.c_str(), open_folder));
   if (!folder) return;

@@ -43,6 +43,7 @@ Result<Report> Receiver::converse() {
   TRY("", channel_.greet());
   TRY("", open_root());
   TRY("", read_list());
+  take_kept_tree();
   before_ = State::load(options_.state_file);
   now_ = before_;
   parts_ = Parts::open(options_.state_file, *root_);

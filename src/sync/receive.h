@@ -53,6 +53,7 @@ class Receiver {
   Status skip_file();
   os::Path list_place(std::string_view name) const;
   void keep_list();
+  void take_kept_tree();
   Status compare();
   Result<bool> stands_here(std::size_t index, const Entry& entry, const Standing& now);
   Status check_space(const std::vector<std::uint32_t>& missing, std::uint64_t replaced);
@@ -108,7 +109,7 @@ class Receiver {
   Parts parts_;
   std::optional<Placer> placer_;
   List entries_;
-  std::string list_name_;
+  std::string list_name_, list_base_;        ///< empty base: the whole list came
   std::unique_ptr<ListWriter> list_writer_;  ///< null: it is not to be kept, or is
   bool come_unasked_ = false;                ///< files may come that are not asked for
   std::vector<std::pair<std::size_t, std::uint64_t>> sparse_;

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "sync/kept_tree.h"
 #include "sync/receive.h"
 
 namespace ferry::sync {
@@ -116,6 +117,7 @@ Result<bool> Receiver::read_changes() {
   }
   is_good = is_good && list.name() == name;
   if (is_good) TRY("", take_list(list, std::move(name)));
+  list_base_ = std::move(base);
   if (!is_good) TRY("", read_sparse(channel_, count));
   return is_good;
 }
@@ -159,6 +161,15 @@ Status Receiver::skip_file() {
   return {};
 }
 
+/// What an earlier run was sent by this list, or by the one that it was made of.
+void Receiver::take_kept_tree() {
+  if (options_.content_store.empty() || options_.state_file.empty() || entries_.size() < least_known_list) return;
+  const auto take = [this](const std::string& name) {
+    return !name.empty() && take_tree(options_.content_store, name, *root_, options_.state_file);
+  };
+  if (take(list_name_) || take(list_base_)) root_->forget();
+}
+
 /// For the next time.
 void Receiver::keep_list() {
   const os::Path place = list_place(list_name_);
@@ -166,6 +177,8 @@ void Receiver::keep_list() {
   if (list_writer_) list_writer_->commit(place, list_name_);
   list_writer_.reset();
   if (options_.content_store.empty()) return;
+  if (!options_.state_file.empty() && entries_.size() >= least_known_list)
+    note_list_name(options_.state_file, list_name_);
   (void)::utimensat(AT_FDCWD, place.c_str(), nullptr, 0);  // it was of use
   std::vector<std::pair<std::int64_t, os::Path>> all;
   for (const std::string& name : os::list_dir(place.parent_path()).value_or(std::vector<std::string>())) {

@@ -156,6 +156,11 @@ void State::spill() {
   changes_.clear();
 }
 
+bool seems_untouched(const Record& received, const Standing& now) {
+  return received.type == Type::file && now.is == Standing::Is::file && received.size == now.size &&
+         received.mtime_ns == now.mtime_ns && received.ctime_ns == now.ctime_ns;
+}
+
 StateWriter::StateWriter(os::Path file, os::Path temp, os::Fd fd)
     : file_(std::move(file)), temp_(std::move(temp)), fd_(std::move(fd)) {
   writer_ = std::make_unique<TableWriter>(fd_.get());

@@ -52,6 +52,9 @@ class State {
 Record file_record(const Standing& marks, const Digest& sha256, std::int64_t now_ns);
 /// Whether the marks say that it is the file that was remembered, untouched.
 bool is_same_file(const Record& known, const Standing& now);
+/// What was touched within the tick of the clock in which it was received seems untouched, too. is_same_file() says
+/// more, but leaves out most small files: for what is hashed, or looked at by is_same_file(), before it is of use.
+bool seems_untouched(const Record& received, const Standing& now);
 
 /// A state's file, written anew in the order of paths: complete or invisible, and its parent folders are made.
 class StateWriter {

@@ -32,6 +32,7 @@ class Row:
     loopback: bool = False  # measured on loopback whatever the link
     fat: bool = False  # by a link that is longer and wider: more than one ssh fills
     whole: bool = False  # also by `ferry run`, of which the sync phase counts
+    held: bool = False  # and by one that finds a connection that another ferry holds
     unchanged: bool = False  # `change` is nothing: the other end has it all
 
     @property
@@ -67,7 +68,7 @@ def twice(folder, scale):
 ROWS = (
     Row("small", "20,000 small files", small(20000), whole=True),
     Row("small-down", "20,000 small files, home", small(20000), down=True),
-    Row("changed", "3 of 20,000 changed", small(20000), trees.change_three, whole=True),
+    Row("changed", "3 of 20,000 changed", small(20000), trees.change_three, whole=True, held=True),
     Row("large", "1 GiB, half compressible", one_file(trees.half_compressible, 1024 * MIB)),
     Row("large-down", "1 GiB, half compressible, home", one_file(trees.half_compressible, 1024 * MIB), down=True),
     Row("noise", "1 GiB, incompressible", one_file(trees.noise, 1024 * MIB)),
@@ -123,6 +124,16 @@ class FerryRun(tools.Tool):
             if event["event"] == "phase_done" and event["phase"] == "sync":
                 return event["ms"] / 1000
         raise Failed("the run has no sync phase")
+
+
+class HeldRun(FerryRun):
+    """The same, by a connection that is there already."""
+
+    name = "held: sync"
+
+    def prepare(self, source, target):
+        self.laptop.hold()
+        super().prepare(source, target)
 
 
 @dataclasses.dataclass
@@ -227,7 +238,7 @@ def run(world, ferry, agent, options):
     left_out = ", ".join(tool.name for tool in tools.PEERS if tool not in peers)
     if left_out:
         print(f"bench: not installed: {left_out}", flush=True)
-    columns = ["ferry", FerryRun.name, *(tool.name for tool in peers)]
+    columns = ["ferry", FerryRun.name, HeldRun.name, *(tool.name for tool in peers)]
     lines, link_name = [], ""
     for near, fat in ((False, False), (False, True), (True, False)):
         here = [row for row in rows if (row.loopback, row.fat) == (near, fat)]
@@ -240,6 +251,8 @@ def run(world, ferry, agent, options):
                 found += [tool(machine, agent) for tool in peers if tool.updates or not row.updates]
                 if row.whole:
                     found.append(FerryRun(machine, agent, ferry))
+                if row.held:
+                    found.append(HeldRun(machine, agent, ferry))
                 result = measure(row, machine, found, rounds, scale)
                 cells = [result[name].cell() if name in result else "" for name in columns]
                 lines.append([row.title, *cells, ratio(result, None), ratio(result, "rsync -z")])
