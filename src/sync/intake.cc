@@ -271,9 +271,13 @@ Intake::~Intake() {
 Intake::Handle Intake::begin(Arrival arrival) { return std::make_shared<File>(std::move(arrival)); }
 
 void Intake::give(const Handle& file, std::vector<Step>& steps) {
-  for (const Step& step : steps) memory_gathered_ += memory_of(step);
+  bool takes_long = false;
+  for (const Step& step : steps) {
+    memory_gathered_ += memory_of(step);
+    takes_long = takes_long || step.length >= large_file;
+  }
   gathered_.push_back({file, std::exchange(steps, {})});
-  if (gathered_.size() >= files_gathered || memory_gathered_ >= most_gathered) hand_over();
+  if (takes_long || gathered_.size() >= files_gathered || memory_gathered_ >= most_gathered) hand_over();
 }
 
 void Intake::hand_over() {

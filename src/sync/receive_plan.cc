@@ -119,7 +119,7 @@ Status Receiver::make_here() {
     std::vector<Intake::Step> steps;
     const auto plan = plans_.find(i);
     if (plan != plans_.end() && plan->second.is_stored) {
-      steps.push_back({.is = Intake::Step::Is::stored});
+      steps.push_back({.is = Intake::Step::Is::stored, .length = arrival.entry.size});
     } else if (arrival.entry.size > 0) {
       steps.push_back({.is = Intake::Step::Is::same, .length = arrival.entry.size});
     }
