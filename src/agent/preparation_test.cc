@@ -128,7 +128,8 @@ TEST(Preparation, OneThatStillRunsForAConnectionThatWasLostIsEndedAndStartsNothi
   auto client = second.client();
   const auto begun = client.begin_start(place.served.spec("echo of the second"), 0);
   ASSERT_TRUE(begun);
-  ASSERT_TRUE(client.await_start(*begun));
+  const auto started = client.await_start(*begun);
+  ASSERT_TRUE(started) << describe(started.error()) << " " << second.told();
   EXPECT_EQ(follow(client).out, "of the second\n");
   EXPECT_EQ(first.end(), 128 + SIGTERM);
   EXPECT_TRUE(group_members(group).empty());

@@ -16,7 +16,7 @@
 namespace ferry::agent {
 namespace {
 
-constexpr Millis start_limit{10'000};
+constexpr Millis start_limit{10'000}, between_starts{100};
 
 /// At its post it is the only one; ends when there is nothing left to do.
 Status serve_here(const ServeOptions& options, os::Fd& ready) {
@@ -24,7 +24,9 @@ Status serve_here(const ServeOptions& options, os::Fd& ready) {
   if (!post) return {};  // someone else was faster
   TRY_SET(supervisor, "", Supervisor::open(options));
   TRY("", post->listen());
-  TRY("", os::write_all(ready.get(), "+"));
+  os::ignore_sigpipe();
+  (void)os::write_all(ready.get(), "+");  // who started us may be gone; another may want us
+  std::signal(SIGPIPE, SIG_DFL);
   ready.reset();
   serve_loop(*post, *supervisor);
   post->leave();
@@ -67,17 +69,6 @@ void leave_session(const os::Path& dir, int keep) {
 
 Result<os::Fd> socket_of(const os::Path& dir) { return os::connect_unix(dir / "sock"); }
 
-/// Whoever holds the lock answers in a moment.
-Result<os::Fd> wait_for_socket(const os::Path& dir) {
-  auto& clock = os::system_clock();
-  const auto end = clock.steady_ms() + start_limit.count();
-  while (true) {
-    auto socket = socket_of(dir);
-    if (socket || clock.steady_ms() >= end) return socket;
-    clock.sleep(Millis(2));
-  }
-}
-
 /// Forks twice, so that init (or whoever reaps for it) becomes the server's parent. Returns what the server
 /// said before it served: "+" when it listens, "" when another one does, or an error.
 Result<std::string> fork_server(const ServeOptions& options) {
@@ -105,15 +96,22 @@ Result<std::string> fork_server(const ServeOptions& options) {
   return said;
 }
 
+/// Whoever holds the lock answers in a moment, or is ending, and then the next one may have it.
 Result<os::Fd> served_socket(ServeOptions options) {
   options.dir = std::filesystem::absolute(options.dir);
   TRY("", private_folder(options.dir));
-  if (auto socket = socket_of(options.dir)) return socket;
-  TRY_SET(said, "start the agent", fork_server(options));
-  if (!said.empty() && said != "+") return fail(Kind::io, "the agent did not start", std::string(trim(said)));
-  auto socket = wait_for_socket(options.dir);
-  if (!socket) return fail("the agent does not answer", socket.error());
-  return socket;
+  auto& clock = os::system_clock();
+  const auto end = clock.steady_ms() + start_limit.count();
+  for (std::int64_t next_start = 0;; clock.sleep(Millis(2))) {
+    auto socket = socket_of(options.dir);
+    const auto now = clock.steady_ms();
+    if (socket) return socket;
+    if (now >= end) return fail("the agent does not answer", socket.error());
+    if (now < next_start) continue;
+    TRY_SET(said, "start the agent", fork_server(options));
+    if (!said.empty() && said != "+") return fail(Kind::io, "the agent did not start", std::string(trim(said)));
+    next_start = clock.steady_ms() + between_starts.count();
+  }
 }
 
 }  // namespace

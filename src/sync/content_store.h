@@ -6,8 +6,9 @@
 /// Contents come in by being moved: when a run's folder is to be removed, what ferry once brought there, and nobody
 /// touched since, is renamed into the store (keep_contents()). That costs what removing it would, no byte is written,
 /// and nothing lies on the disk twice; a second copy of every file while it is received would cost as much as
-/// receiving it. (Of small files that stay as they stand for the next run, kept_tree.h, copies are made, later.) They go out as copies (clone.h), which share their blocks where the file system can: a
-/// training may edit its files in place, so no name of a content is ever given to it as a hard link.
+/// receiving it. (Of small files that stay as they stand for the next run, kept_tree.h, copies are made, later.) They
+/// go out as copies (clone.h), which share their blocks where the file system can: a training may edit its files in
+/// place, so no name of a content is ever given to it as a hard link.
 ///
 ///     FOLDER/ab/0123…   the content whose SHA-256 is ab0123… in hex; its time (mtime) is when it was last of use
 ///     FOLDER/new-…      is being written; after a day it was left by someone who was killed

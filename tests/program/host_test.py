@@ -97,6 +97,33 @@ def test_what_one_run_sent_need_not_be_sent_again_by_another_and_is_no_longer_be
         assert on_box(home, "ls .ferry/trash 2>/dev/null || true") == ""
 
 
+def test_a_run_is_given_the_small_files_that_the_one_before_it_left_as_they_came_and_nothing_else():
+    with Home() as home:
+        own_machine(home)
+        (home.work / "code").mkdir()
+        for i in range(300):
+            (home.work / f"code/{i}.py").write_text(f"x = {i}\n")
+
+        def run(*script):
+            done = home.good("run", "--json", "--infra", "ssh/box", "--", "sh", "-c", "; ".join(script))
+            events = [json.loads(line) for line in done.out.splitlines()]
+            sent = next(one["data"] for one in events if one["event"] == "phase_done" and one["phase"] == "sync")
+            return "".join(one["text"] for one in events if one["event"] == "output").split(), sent
+
+        look = ("stat -c %i code/7.py", "find . -type f | sort | xargs sha256sum | sha256sum | cut -c1-64")
+        spoil = ("echo y >>code/8.py", "touch code/new.py", "mkdir outputs", "touch outputs/model", "rm code/9.py")
+        (inode, whole), _ = run(*look, *spoil)
+        home.wait_for("its files are kept", lambda: on_box(home, "ls .ferry/contents.trees 2>/dev/null || true"))
+        (home.work / "code/10.py").write_text("x = 'ten'\n")
+        ((again, other), sent) = run(*look)
+        assert again == inode and other != whole, (again, other)
+        assert sent["wire_bytes"] < 3_000, sent
+        home.wait_for("its files are kept", lambda: on_box(home, "ls .ferry/contents.trees 2>/dev/null || true"))
+        (home.work / "code/10.py").write_text("x = 10\n")
+        ((again, other), _) = run(*look)
+        assert (again, other) == (inode, whole), "the files as they were at first"
+
+
 def test_what_others_write_on_an_own_machine_is_not_the_runs():
     with Home() as home:
         own_machine(home)
