@@ -109,7 +109,8 @@ remove_files() {
     [ "$mode" = host ] || keep_contents "$run"
     put_away "work/$run"
     put_away "runs/$run" "runs/$run-sync.state" "runs/$run-sync.state.list" "runs/$run-sync.state.list-name" \
-      "runs/$run-outputs.hashes" "runs/$run-outputs.hashes.list" "runs/$run-env.sh" "runs/$run-data.json" "runs/$run-buckets.sh"
+      "runs/$run-outputs.hashes" "runs/$run-outputs.hashes.list" \
+      "runs/$run-env.sh" "runs/$run-data.json" "runs/$run-buckets.sh"
   done
   empty_trash "$@"
 }
