@@ -35,12 +35,14 @@ bool leads_below(const os::Path& link, const std::string& folder) {
   return target.starts_with(folder) && (target.size() == folder.size() || target[folder.size()] == '/');
 }
 
-/// Whether a program that we may look at stands in the folder, or has something open there.
+/// Whether a program that we may look at stands in the folder, or has something open there, or something is mounted
+/// below it.
 bool is_in_use(const os::Path& root) {
   std::error_code failed;
   const std::string folder = std::filesystem::canonical(root, failed).string();
   const auto processes = os::list_dir("/proc");
-  if (failed || !processes) return true;
+  const auto mounts = os::read_file("/proc/self/mountinfo");
+  if (failed || !processes || !mounts || mounts->find(" " + folder + "/") != mounts->npos) return true;
   return std::any_of(processes->begin(), processes->end(), [&](const std::string& name) {
     if (name.find_first_not_of("0123456789") != std::string::npos || name == std::to_string(::getpid())) return false;
     const os::Path process = "/proc/" + name;
@@ -103,6 +105,13 @@ class Tidy {
   std::vector<std::string> not_stored_;
 };
 
+/// Made by us, and open to nobody else.
+bool is_ours(const os::Path& trees) {
+  struct stat info;
+  return ::lstat(trees.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() &&
+         (info.st_mode & 0022) == 0;
+}
+
 /// The newest stay.
 void remove_old_trees(const os::Path& trees) {
   std::vector<std::pair<std::int64_t, os::Path>> all;
@@ -121,7 +130,7 @@ void remove_old_trees(const os::Path& trees) {
 bool put_up(const os::Path& trees, const std::string& name, const os::Path& root, const os::Path& state_file) {
   const os::Path fresh = trees / (std::string(unfinished) + random_name(12)), place = trees / name;
   const os::Path old = trees / (std::string(unfinished) + random_name(12));
-  if (!os::make_dirs(fresh, 0700)) return false;
+  if (!os::make_dirs(fresh, 0700) || !is_ours(trees)) return false;
   const bool is_made = ::rename(state_file.c_str(), (fresh / "state").c_str()) == 0 &&
                        ::rename(root.c_str(), (fresh / "tree").c_str()) == 0;
   const bool made_room = is_made && ::rename(place.c_str(), old.c_str()) == 0;
@@ -163,7 +172,7 @@ Status keep_run(const os::Path& contents, const os::Path& root, const os::Path& 
 bool take_tree(const os::Path& contents, std::string_view list_name, Root& root, const os::Path& state_file) {
   const os::Path trees = trees_of(contents), place = trees / hex(list_name);
   const auto standing = root.names("");
-  if (!standing || !standing->empty() || os::exists(state_file) || !os::exists(place / "state")) return false;
+  if (!standing || !standing->empty() || os::exists(state_file) || !is_ours(trees)) return false;
   const os::Path taken = trees / (std::string(unfinished) + random_name(12));
   if (::rename(place.c_str(), taken.c_str()) < 0) return false;
   // First what is remembered: what it knows of and is not there is sent; what it did not know of would stay for good.

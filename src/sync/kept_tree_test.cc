@@ -138,6 +138,17 @@ TEST_F(KeptTrees, ATreeOfAnotherListStaysWhereItIs) {
   EXPECT_EQ(listing(trees()).size(), 2U) << "the two newest";
 }
 
+TEST_F(KeptTrees, WhereOthersMayWriteNothingIsTaken) {
+  begin("1");
+  release("1");
+  ::chmod(trees().c_str(), 0777);
+  const auto before = inode(trees() / listing(trees()).at(0) / "tree/code/3/120");
+  begin("2");
+  EXPECT_NE(inode(work("2") / "code/3/120"), before);
+  release("2");
+  EXPECT_EQ(listing(trees()).size(), 1U);
+}
+
 TEST_F(KeptTrees, NothingIsTakenIntoAFolderThatHasSomething) {
   begin("1");
   release("1");

@@ -163,7 +163,8 @@ Status Receiver::skip_file() {
 
 /// What an earlier run was sent by this list, or by the one that it was made of.
 void Receiver::take_kept_tree() {
-  if (options_.content_store.empty() || options_.state_file.empty() || entries_.size() < least_known_list) return;
+  const bool may_be = options_.mirror && !options_.content_store.empty() && !options_.state_file.empty();
+  if (!may_be || entries_.size() < least_known_list) return;
   const auto take = [this](const std::string& name) {
     return !name.empty() && take_tree(options_.content_store, name, *root_, options_.state_file);
   };
