@@ -37,13 +37,13 @@ class TakenBackTest : public testing::Test {
   JobSpec training() const {
     JobSpec out = served->spec(
         "mkdir -p ckpt/last\n"
-        "save() { head -c \"$3\" /dev/zero | tr '\\0' \"$2\" > \"$1.tmp\"; mv \"$1.tmp\" \"$1\"; }\n"
+        "save() { (trap '' TERM; head -c \"$3\" /dev/zero | tr '\\0' \"$2\" > \"$1.tmp\"; mv \"$1.tmp\" \"$1\"); }\n"
         "last() { save ckpt/huge.pt h 40000000; save ckpt/told.pt t 1000; exit 0; }\n"
-        "trap last TERM\n"
+        "told=; trap told=yes TERM\n"  // not between the two of a pair
         "for i in 1 2 3 4 5 6 7 8 9; do\n"
         "  save ckpt/last/model $i 2000000; save ckpt/last/optimizer $i 1000; save ckpt/$i.pt $i 50000\n"
         "  echo saved $i\n"
-        "  for n in $(seq 20); do sleep 0.1; done\n"
+        "  for n in $(seq 20); do [ -z \"$told\" ] || last; sleep 0.1; done\n"
         "done");
     out.store = {.uri = "s3://bucket/prefix", .endpoint = aws_->url(), .checkpoints = {"ckpt/"}, .every_s = 1};
     out.notices = NoticeSpec{};

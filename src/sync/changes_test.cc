@@ -100,6 +100,25 @@ TEST_F(Changes, ManyAreAskedForAndLargeFilesGoByTheirDifference) {
   EXPECT_LT(wire(), 1'200'000U);
 }
 
+TEST_F(Changes, WhatIsListedUnderAnotherNameDoesNotGoAgain) {
+  write(from_ / "large", noise(8'000'000, 1));
+  for (int i = 0; i < 300; ++i) write(path(i), noise(3000, static_cast<unsigned>(i)));
+  move();
+  write(from_ / "copy/large", noise(8'000'000, 1));
+  for (int i = 0; i < 300; ++i) write(from_ / "copy" / std::to_string(i), noise(3000, static_cast<unsigned>(i)));
+  write(from_ / "copy/new", "new");
+  move();
+  EXPECT_EQ(both_.sent->files_moved, 1U);
+  EXPECT_LT(wire(), 30'000U);
+  // Where it is no longer what it was, it comes.
+  write(path(5), "other");
+  write(to_ / path(6).lexically_relative(from_), "spoilt");
+  write(from_ / "copy/again", noise(3000, 6));
+  std::filesystem::remove(to_ / "copy/6");
+  move();
+  EXPECT_LE(both_.sent->files_moved, 4U);
+}
+
 TEST_F(Changes, OtherRunsOnTheSameMachineKnowTheListToo) {
   receiving_.content_store = temp_.path() / "contents";
   move();

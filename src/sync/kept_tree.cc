@@ -130,7 +130,7 @@ void remove_old_trees(const os::Path& trees) {
 bool put_up(const os::Path& trees, const std::string& name, const os::Path& root, const os::Path& state_file) {
   const os::Path fresh = trees / (std::string(unfinished) + random_name(12)), place = trees / name;
   const os::Path old = trees / (std::string(unfinished) + random_name(12));
-  if (!os::make_dirs(fresh, 0700) || !is_ours(trees)) return false;
+  if (!os::make_dirs(trees, 0700) || !is_ours(trees) || !os::make_dirs(fresh, 0700)) return false;
   const bool is_made = ::rename(state_file.c_str(), (fresh / "state").c_str()) == 0 &&
                        ::rename(root.c_str(), (fresh / "tree").c_str()) == 0;
   const bool made_room = is_made && ::rename(place.c_str(), old.c_str()) == 0;

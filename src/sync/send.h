@@ -79,6 +79,7 @@ class Sender {
   };
   class Comparison;
   void compare_lists();
+  void leave_out_known();
   void write_list();
   void keep_list();
   ListLetter list_letter(const std::vector<Wanted>& ahead) const;

@@ -1,4 +1,6 @@
 // The sender's list: whole, or what is different in the one that it sent last.
+#include <algorithm>
+
 #include "base/hash.h"
 #include "sync/manifest.h"
 #include "sync/send.h"
@@ -84,7 +86,28 @@ void Sender::compare_lists() {
   if (options_.list_file.empty() || tree_.entries.size() < least_known_list) return;
   auto before = options_.expects_nothing ? std::nullopt : ListReader::open(options_.list_file);
   if (before) changes_ = Comparison(*std::move(before), tree_.entries).run();
+  if (changes_) leave_out_known();
   if (!changes_ || changes_->name != changes_->base) write_list();
+}
+
+/// Contents that the list before has under another name: the receiver makes the file of that one.
+void Sender::leave_out_known() {
+  auto before = changes_->fresh.empty() ? std::nullopt : ListReader::open(options_.list_file);
+  if (!before) return;
+  auto& fresh = changes_->fresh;
+  const auto& entries = tree_.entries;
+  const auto is_less = [&](std::size_t index, const Digest& sha256) { return entries[index].sha256 < sha256; };
+  std::sort(fresh.begin(), fresh.end(), [&](std::size_t a, std::size_t b) { return is_less(a, entries[b].sha256); });
+  std::vector<bool> is_known(fresh.size());
+  for (Entry known; before->next(known);) {
+    if (known.type != Type::file) continue;
+    auto at =
+        static_cast<std::size_t>(std::lower_bound(fresh.begin(), fresh.end(), known.sha256, is_less) - fresh.begin());
+    for (; at < fresh.size() && !is_known[at] && entries[fresh[at]].sha256 == known.sha256; ++at) is_known[at] = true;
+  }
+  std::size_t at = 0;
+  std::erase_if(fresh, [&](std::size_t) { return is_known[at++]; });
+  std::sort(fresh.begin(), fresh.end());
 }
 
 void Sender::write_list() {

@@ -129,7 +129,7 @@ class FerryRun(tools.Tool):
 class HeldRun(FerryRun):
     """The same, by a connection that is there already."""
 
-    name = "held: sync"
+    name = "ferry run, held: sync"
 
     def prepare(self, source, target):
         self.laptop.hold()
