@@ -108,7 +108,8 @@ void keep_offers(fleet::Context& context, const std::vector<BlockOffer>& offers)
   if (offers.empty()) return;
   const auto now = context.clock.now_ms();
   Json kept = Json::object();
-  for (const auto& [id, one] : kept_offers(context).items()) {
+  const Json before = kept_offers(context);  // (items() of a temporary would look at what is gone)
+  for (const auto& [id, one] : before.items()) {
     if (one.is_object() && kept_offer(id, one, now)) kept[id] = one;
   }
   for (const auto& one : offers) kept[one.id] = json_of(one, now);
