@@ -80,10 +80,6 @@ void each_name(os::Fd folder, Visit&& visit) {
 
 std::string place_of(const Digest& sha256) { return hex(sha256).insert(2, "/"); }
 
-bool is_hex(std::string_view name, std::size_t digits) {
-  return name.size() == digits && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
 /// A file that is written under a name of its own, which goes away unless it was moved.
 class NewFile {
  public:
@@ -142,6 +138,10 @@ void list_group(int top, const std::string& group, std::vector<Content>& all, st
 }
 
 }  // namespace
+
+bool is_hex(std::string_view name, std::size_t digits) {
+  return name.size() == digits && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
 
 Result<ContentStore> ContentStore::open(const os::Path& folder) {
   TRY("keep contents", os::make_dirs(folder, 0700));

@@ -63,6 +63,9 @@ class ContentStore {
   mutable std::bitset<256> groups_;  ///< folders that are none but that
 };
 
+/// Whether a name is so many digits of hex(), as those of contents and of lists are.
+bool is_hex(std::string_view name, std::size_t digits);
+
 /// Moves into the store what receive_tree() brought to `root`, by `state_file`, and nobody seems to have touched since;
 /// the rest of the tree is to be removed by the caller. Returns how many contents were moved.
 Result<std::size_t> keep_contents(ContentStore& store, const os::Path& root, const os::Path& state_file);

@@ -23,10 +23,6 @@ constexpr std::int64_t second_ns = 1'000'000'000, day_ns = 24 * 3600 * second_ns
 os::Path trees_of(const os::Path& contents) { return contents.string() + ".trees"; }
 os::Path name_file(const os::Path& state_file) { return state_file.string() + ".list-name"; }
 
-bool is_list_name(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
 bool leads_below(const os::Path& link, const std::string& folder) {
   std::string target(PATH_MAX, '\0');
   const ssize_t length = ::readlink(link.c_str(), target.data(), target.size());
@@ -87,7 +83,8 @@ class Tidy {
     if (!seems_untouched(*known, item.found)) return false;
     if (item.found.size >= stored_size) {
       TRY_SET(at, "", root_.place(path));
-      return store_.adopt(at.folder, at.name, known->sha256, item.found.size) && false;
+      (void)store_.adopt(at.folder, at.name, known->sha256, item.found.size);
+      return false;
     }
     if (++files_ > most_kept_files || (bytes_ += item.found.size) > most_kept_bytes)
       return fail(Kind::limit, "too large a tree to be kept");
@@ -153,7 +150,7 @@ Status keep_run(const os::Path& contents, const os::Path& root, const os::Path& 
   const State state = State::load(state_file);
   TRY_SET(folder, "", Root::open(root));
   Tidy tidy(root, folder, state, store);
-  const bool is_clean = is_list_name(name) && !is_in_use(root) && tidy.folder("") && tidy.files() > 0;
+  const bool is_clean = is_hex(name, 64) && !is_in_use(root) && tidy.folder("") && tidy.files() > 0;
   const os::Path trees = trees_of(contents);
   if (is_clean && put_up(trees, name, root, state_file)) {
     // A run that takes the tree meanwhile is not disturbed: what is read is hashed, and a file that is gone is skipped.
