@@ -27,7 +27,7 @@ inline constexpr std::string_view greeting =
     "\x05\x16"
     "ferry-sync"
     "\x1e";
-inline constexpr char protocol_version = 3;
+inline constexpr char protocol_version = 4;
 
 /// Of what has byte(), as a Channel.
 template <class Source>

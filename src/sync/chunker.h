@@ -21,7 +21,8 @@ inline constexpr std::size_t largest_chunk = std::size_t{1} << 20;
 /// Where the first chunk of `bytes` ends. They must be largest_chunk or more, or all that is left of the content.
 std::size_t first_chunk(std::string_view bytes);
 
-/// What tells a chunk from others: the beginning of its SHA-256. A file that is made of chunks is still checked whole.
+/// What tells a chunk from others, by chance but not by malice: a file that is made of chunks is checked whole, by its
+/// SHA-256.
 using ChunkId = std::array<char, 16>;
 struct Chunk {
   std::uint32_t length = 0;
@@ -30,7 +31,9 @@ struct Chunk {
 };
 ChunkId chunk_id(std::string_view bytes);
 
-/// Reads `fd` from `offset` to its end, or until `sink` fails, and gives it each chunk: valid during the call.
-Status each_chunk(int fd, std::uint64_t offset, const std::function<Status(std::string_view)>& sink);
+/// The chunks of the first `size` bytes of `fd`, or of all that it has, in their order. Several threads cut, each with
+/// 4 MiB of memory, and the result is what one would find. Meanwhile calls `beat` every tenth of a second, whose failure
+/// ends it.
+Result<std::vector<Chunk>> chunks_of(int fd, std::uint64_t size, const std::function<Status()>& beat);
 
 }  // namespace ferry::sync

@@ -5,7 +5,7 @@
 
 #include <set>
 
-#include "base/hash.h"
+#include "base/text.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "sync/sync_testing.h"
@@ -77,18 +77,60 @@ TEST(Chunker, WhatIsInsertedOrTakenOutChangesOnlyTheChunksAroundIt) {
   }
 }
 
-TEST(Chunker, AFileIsCutAsItsBytesAre) {
+/// Cuts them in a file, by several threads.
+std::vector<std::string> chunks_of_file(const std::string& bytes, std::uint64_t size) {
   const os::TempDir temp;
-  const std::string bytes = noise(9'000'001, 3);
-  ASSERT_TRUE(os::write_file(temp.path() / "file", bytes).has_value());
+  EXPECT_TRUE(os::write_file(temp.path() / "file", bytes).has_value());
   const os::Fd file(::open((temp.path() / "file").c_str(), O_RDONLY | O_CLOEXEC));
+  const auto found = sync::chunks_of(file.get(), size, [] { return Status(); });
   std::vector<std::string> chunks;
-  ASSERT_TRUE(each_chunk(file.get(), 0, [&](std::string_view chunk) -> Status {
-                chunks.emplace_back(chunk);
-                return {};
-              }).has_value());
-  EXPECT_EQ(chunks, chunks_of(bytes));
-  EXPECT_EQ(std::string(chunk_id("x").data(), 16), sha256("x").substr(0, 16));
+  std::size_t at = 0;
+  for (const Chunk& chunk : found.value()) {
+    chunks.push_back(bytes.substr(at, chunk.length));
+    at += chunk.length;
+    EXPECT_EQ(chunk.id, chunk_id(chunks.back()));
+  }
+  return chunks;
+}
+
+TEST(Chunker, AFileIsCutAsItsBytesAre) {
+  for (const std::size_t size : {0, 1, 9'000'001, 32 << 20, (32 << 20) + 1, 150'000'000}) {
+    const std::string bytes = noise(size, 3);
+    EXPECT_TRUE(chunks_of_file(bytes, size) == chunks_of(bytes)) << size;
+  }
+}
+
+/// By another program: openssl mac -cipher AES-128-GCM -macopt hexkey:… -macopt hexiv:… -in FILE GMAC
+TEST(Chunker, TheNameOfAChunkIsItsGmac) {
+  const auto name = [](std::string_view bytes) {
+    const ChunkId id = chunk_id(bytes);
+    return hex({id.data(), id.size()});
+  };
+  EXPECT_EQ(name("x"), "f4b9b2df5d7c5ce66d47d9753dd6727d");
+  EXPECT_EQ(name(std::string(70'000, 'y')), "e16722c20dea2be22942802340969dbd");
+}
+
+TEST(Chunker, AFileWithoutPlacesToCutAtIsCutAsItsBytesAre) {
+  std::string bytes = noise(1'000'000, 4) + std::string(80'000'000, 'x') + noise(40'000'000, 5);
+  EXPECT_TRUE(chunks_of_file(bytes, bytes.size()) == chunks_of(bytes));
+  bytes = "x" + std::string(100'000'000, '\0');
+  EXPECT_TRUE(chunks_of_file(bytes, bytes.size()) == chunks_of(bytes));
+}
+
+TEST(Chunker, OfAFileThatGrowsNoMoreIsCutThanWasAskedFor) {
+  const std::string bytes = noise(70'000'000, 6);
+  EXPECT_TRUE(chunks_of_file(bytes, 50'000'000) == chunks_of(std::string_view(bytes).substr(0, 50'000'000)));
+  EXPECT_TRUE(chunks_of_file(bytes, 99'000'000) == chunks_of(bytes)) << "it has been cut off";
+}
+
+TEST(Chunker, CuttingEndsWhenItIsToldSo) {
+  const os::TempDir temp;
+  ASSERT_TRUE(os::write_file(temp.path() / "file", "").has_value());
+  std::filesystem::resize_file(temp.path() / "file", std::uint64_t{1} << 40);
+  const os::Fd file(::open((temp.path() / "file").c_str(), O_RDONLY | O_CLOEXEC));
+  const auto cut = sync::chunks_of(file.get(), std::uint64_t{1} << 40, [] { return fail(Kind::cancelled, "enough"); });
+  ASSERT_FALSE(cut.has_value());
+  EXPECT_EQ(cut.error().kind, Kind::cancelled);
 }
 
 }  // namespace

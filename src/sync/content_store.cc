@@ -20,18 +20,17 @@ namespace ferry::sync {
 
 namespace {
 
-constexpr std::int64_t second_ns = 1'000'000'000;
-constexpr std::int64_t hour_ns = 3600 * second_ns, day_ns = 24 * hour_ns;
+constexpr std::int64_t hour_ns = 3600 * second_ns;
 constexpr std::string_view new_prefix = "new-";
 constexpr std::size_t most_looked_at = 5 * ContentStore::most_contents;
-constexpr std::uint64_t small = std::uint64_t{64} << 10;  // a copy of it is quicker than sharing its blocks
+constexpr std::uint64_t smallest_shared = std::uint64_t{64} << 10;  // a copy of it is quicker than sharing its blocks
 constexpr int open_folder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 /// `to`, which is empty, becomes a copy of `from`; false if it is not what it should be. What was copied is hashed,
 /// whoever writes to `from` meanwhile.
 Result<bool> copy_checked(int from, int to, const Digest& sha256, std::uint64_t size) {
   std::string buffer(std::min<std::uint64_t>(std::size_t{256} << 10, size + 1), '\0');
-  if (size < small) {
+  if (size < smallest_shared) {
     const ssize_t got = ::pread(from, buffer.data(), buffer.size(), 0);
     if (got != static_cast<ssize_t>(size)) return false;
     buffer.resize(size);
@@ -59,10 +58,6 @@ bool empty_again(int to) { return ::ftruncate(to, 0) == 0 && ::lseek(to, 0, SEEK
 void touch(int folder, const std::string& name) {
   const timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
   (void)::utimensat(folder, name.c_str(), times, AT_SYMLINK_NOFOLLOW);
-}
-
-std::int64_t time_of(const struct stat& info) {
-  return std::int64_t{info.st_mtim.tv_sec} * second_ns + info.st_mtim.tv_nsec;
 }
 
 /// Names in a folder, each given to `visit` as long as it says true.
@@ -119,7 +114,7 @@ void remove_stale(int top, std::vector<std::string>& groups) {
   for (const auto& name : stale) {
     struct stat info;
     const bool found = ::fstatat(top, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
-    if (found && time_of(info) < file_clock_ns() - day_ns) ::unlinkat(top, name.c_str(), 0);
+    if (found && ns_of(info.st_mtim) < file_clock_ns() - day_ns) ::unlinkat(top, name.c_str(), 0);
   }
 }
 
@@ -129,7 +124,7 @@ void list_group(int top, const std::string& group, std::vector<Content>& all, st
   each_name(os::Fd(::openat(folder.get(), ".", open_folder)), [&](std::string_view name) {
     struct stat info;
     if (!is_hex(name, 62) || ::fstatat(folder.get(), name.data(), &info, AT_SYMLINK_NOFOLLOW) < 0) return true;
-    Content content{.used_ns = time_of(info), .size = static_cast<std::uint64_t>(info.st_size), .digits = {}};
+    Content content{.used_ns = ns_of(info.st_mtim), .size = static_cast<std::uint64_t>(info.st_size), .digits = {}};
     std::copy(name.begin(), name.end(), std::copy(group.begin(), group.end(), content.digits.begin()));
     bytes += content.size;
     all.push_back(content);
@@ -184,7 +179,7 @@ Result<os::Fd> ContentStore::find(const Digest& sha256, std::uint64_t size) cons
   struct stat info;
   if (::fstat(file.get(), &info) < 0) return fail_errno("open a content");
   if (S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == size) {
-    if (time_of(info) < file_clock_ns() - hour_ns) touch(top_.get(), place);
+    if (ns_of(info.st_mtim) < file_clock_ns() - hour_ns) touch(top_.get(), place);
     return file;
   }
   return fail(Kind::corrupt, "a content of another size");

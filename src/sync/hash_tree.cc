@@ -113,15 +113,21 @@ class TreeHasher {
         failures_.emplace(i, std::move(hashed).error());
         continue;
       }
-      if (hashed->stable && !hashed->beginning_sha256.empty() && hashed->beginning_sha256 == earlier->sha256) {
-        const std::lock_guard lock(mutex_);
-        tree_.beginnings.emplace(path, Beginning{earlier->size, earlier->sha256});
-      }
+      if (hashed->stable && earlier && earlier->type == Type::file) note_change(path, *earlier, *hashed);
       hashed->marks.inode = file_record(hashed->marks, hashed->sha256, begin_ns_).inode;
       hashed->marks.size = hashed->size;
       // By the hash alone the next look knows of what a large file may be a continuation.
       const bool is_remembered = hashed->stable && (hashed->marks.inode != 0 || is_large);
       note(i, hashed->marks, hashed->sha256, is_remembered);
+    }
+  }
+
+  void note_change(const std::string& path, const Record& earlier, const Hashed& now) {
+    const std::lock_guard lock(mutex_);
+    if (!now.beginning_sha256.empty() && now.beginning_sha256 == earlier.sha256) {
+      tree_.beginnings.emplace(path, Beginning{earlier.size, earlier.sha256});
+    } else if (now.sha256 != earlier.sha256) {
+      tree_.revised.push_back(path);
     }
   }
 

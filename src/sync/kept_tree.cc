@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::string_view unfinished = "new-";
 constexpr std::size_t most_trees = 2;
-constexpr std::int64_t second_ns = 1'000'000'000, day_ns = 24 * 3600 * second_ns;
 
 os::Path trees_of(const os::Path& contents) { return contents.string() + ".trees"; }
 os::Path name_file(const os::Path& state_file) { return state_file.string() + ".list-name"; }
@@ -115,7 +114,7 @@ void remove_old_trees(const os::Path& trees) {
   for (const auto& name : os::list_dir(trees).value_or(std::vector<std::string>())) {
     struct stat info;
     if (::lstat((trees / name).c_str(), &info) < 0) continue;
-    const std::int64_t age_ns = file_clock_ns() - (info.st_mtim.tv_sec * second_ns + info.st_mtim.tv_nsec);
+    const std::int64_t age_ns = file_clock_ns() - ns_of(info.st_mtim);
     if (!name.starts_with(unfinished)) all.emplace_back(age_ns, trees / name);
     if (name.starts_with(unfinished) && age_ns > day_ns) (void)os::remove_all(trees / name);
   }

@@ -191,7 +191,7 @@ const char* Collector::why_not_followed(const struct stat& info, const std::stri
 }
 
 std::int64_t Collector::changed_ns(const struct stat& info) {
-  return std::int64_t{info.st_ctim.tv_sec} * 1'000'000'000 + info.st_ctim.tv_nsec;
+  return ns_of(info.st_ctim);
 }
 
 Status Collector::follow(const std::string& path, const std::string& target, const std::string& real,
@@ -199,7 +199,7 @@ Status Collector::follow(const std::string& path, const std::string& target, con
   root_.graft(path, real);
   tree_.grafts[path] = real;
   Entry entry{.path = path, .type = S_ISDIR(info.st_mode) ? Type::folder : Type::file, .mode = info.st_mode & 07777};
-  entry.mtime_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+  entry.mtime_ns = ns_of(info.st_mtim);
   if (entry.type == Type::file) {
     entry.size = static_cast<std::uint64_t>(info.st_size);
     entry.unsettled = !is_settled(entry.mtime_ns, changed_ns(info), info.st_ino);

@@ -15,7 +15,7 @@ namespace ferry::sync {
 namespace {
 
 constexpr std::uint64_t most_part_bytes = std::uint64_t{64} << 30;
-constexpr std::int64_t longest_kept_ns = std::int64_t{7} * 24 * 3600 * 1'000'000'000;
+constexpr std::int64_t longest_kept_ns = 7 * day_ns;
 
 struct Part {
   std::string name;
@@ -29,7 +29,7 @@ std::vector<Part> parts_in(int folder) {
     struct stat info;
     if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(info.st_mode)) continue;
     found.push_back({std::move(name), static_cast<std::uint64_t>(info.st_size),
-                     std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec});
+                     ns_of(info.st_mtim)});
   }
   return found;
 }

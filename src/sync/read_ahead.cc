@@ -147,7 +147,8 @@ class ReadAhead::Reading {
         known_(wanted.known ? *wanted.known : nothing_known),
         fd_(fd),
         marks_(marks),
-        is_trusted_(is_trusted) {}
+        is_trusted_(is_trusted),
+        is_hashed_(is_trusted) {}
 
   /// False if all is to stop.
   Result<bool> run() {
@@ -176,7 +177,7 @@ class ReadAhead::Reading {
       const ssize_t got = ::pread(fd_, to, limit, static_cast<off_t>(at_));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fail_errno("read");
-      if (!is_trusted_ || at_ < known_.beginning) hash_.add({to, static_cast<std::size_t>(got)});
+      if (!is_hashed_ || at_ < known_.beginning) hash_.add({to, static_cast<std::size_t>(got)});
       at_ += static_cast<std::uint64_t>(got);
       return static_cast<std::size_t>(got);
     }
@@ -261,24 +262,35 @@ class ReadAhead::Reading {
       known.try_emplace(chunk.id, offset, chunk.length);
       offset += chunk.length;
     }
-    const auto read = each_chunk(fd_, 0, [&](std::string_view bytes) -> Status {
-      bytes = bytes.substr(0, marks_.size - at_);  // what it grew by is not of this reading
-      if (!is_trusted_) hash_.add(bytes);
-      at_ += bytes.size();
-      const auto found = known.find(chunk_id(bytes));
-      if (found != known.end() && found->second.second == bytes.size()) {
-        add_same(found->second.first, bytes.size());
-      } else if (!bytes.empty()) {
-        auto copy = make_buffer(bytes.size());
-        bytes.copy(copy.get(), bytes.size());
-        add_data(std::move(copy), bytes.size());
+    if (!is_trusted_) TRY("", hash_first());
+    TRY_SET(chunks, "", chunks_of_it());
+    for (const Chunk& chunk : chunks) {
+      if (stopped_) break;
+      const auto found = known.find(chunk.id);
+      if (found != known.end() && found->second.second == chunk.length) {
+        at_ += chunk.length;
+        add_same(found->second.first, chunk.length);
+        continue;
       }
-      if (!stopped_) stopped_ = ahead_.is_stopping();
-      if (stopped_ || at_ == marks_.size) return fail(Kind::cancelled, "enough");
-      return {};
-    });
-    return stopped_ || at_ == marks_.size ? Status() : read;
+      const std::uint64_t end = at_ + chunk.length;
+      TRY("", data_to(end));
+      if (at_ < end) break;  // it was cut off meanwhile
+    }
+    return {};
   }
+  Status hash_first() {
+    std::string buffer;
+    const Range all{.fd = fd_, .from = 0, .length = marks_.size, .threads = threads_for_large_file()};
+    TRY("", hash_range(all, hash_, buffer, [this](std::string_view, std::uint64_t) { return go_on(); }));
+    is_hashed_ = true;
+    return {};
+  }
+  Result<std::vector<Chunk>> chunks_of_it() {
+    ChunkAhead* ahead = ahead_.settings_.chunks;
+    if (auto made = ahead ? ahead->take(ahead_.entries_[wanted_.index].path, marks_) : std::nullopt) return *std::move(made);
+    return chunks_of(fd_, marks_.size, [this] { return go_on(); });
+  }
+  Status go_on() { return ahead_.is_stopping() ? fail(Kind::cancelled, "stopped") : Status(); }
   void add_same(std::uint64_t offset, std::uint64_t length) {
     auto& pieces = gathered_.pieces();
     if (!pieces.empty() && pieces.back().is == Piece::Is::same &&
@@ -297,6 +309,7 @@ class ReadAhead::Reading {
   const int fd_;
   const Standing marks_;
   const bool is_trusted_;  ///< it has the listed content
+  bool is_hashed_;         ///< what is read need not be
   Sha256 hash_;
   std::uint64_t at_ = 0;
   bool unlike_ = false, stopped_ = false;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "sync/buffer.h"
-#include "sync/chunker.h"
+#include "sync/chunk_ahead.h"
 #include "sync/root.h"
 #include "sync/sync.h"
 
@@ -64,6 +64,7 @@ class ReadAhead {
     bool trusts_list = false;
     /// Of such a file, what is known of its beginning (Tree::beginnings) is not read again either; null: nothing.
     const std::map<std::string, Beginning, std::less<>>* beginnings = nullptr;
+    ChunkAhead* chunks = nullptr;  ///< of some files these are known, or will be; null: of none
     /// Called by a reading thread after each piece was read; may be empty. For tests.
     std::function<void(std::string_view path)> while_reading;
   };

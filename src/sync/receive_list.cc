@@ -186,7 +186,7 @@ void Receiver::keep_list() {
     struct stat info;
     const os::Path path = place.parent_path() / name;
     if (::lstat(path.c_str(), &info) == 0)
-      all.emplace_back(-(std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec), path);
+      all.emplace_back(-ns_of(info.st_mtim), path);
   }
   std::sort(all.begin(), all.end());
   for (std::size_t i = most_lists; i < all.size(); ++i) (void)::unlink(all[i].second.c_str());

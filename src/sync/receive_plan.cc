@@ -136,10 +136,10 @@ bool Receiver::may_ask_again() const {
 }
 
 /// Asks for what is to be asked for. What has much in common with something here, and is no continuation of it, waits
-/// for the next round: until the rest has come, there is time to read that.
+/// for the next round, if there is anything else: until that has come, there is time to read it.
 Status Receiver::ask() {
   const bool is_first = ++rounds_ == 1;
-  std::vector<std::size_t> asked;
+  std::vector<std::size_t> asked, later;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (fates_[i] != Fate::ask && fates_[i] != Fate::ask_whole) continue;
     const auto plan = plans_.find(i);
@@ -148,9 +148,10 @@ Status Receiver::ask() {
       plan->second.base = plan->second.base_part = {};
       plan->second.beginning = 0;
     }
-    if (is_first && has_base && plan->second.beginning == 0) continue;
-    asked.push_back(i);
+    const bool is_read_first = is_first && has_base && plan->second.beginning == 0;
+    (is_read_first ? later : asked).push_back(i);
   }
+  if (asked.empty()) asked = std::move(later);
   std::unordered_map<std::size_t, std::vector<Chunk>> chunks;
   std::uint64_t chunks_left = most_chunks;
   for (const std::size_t index : asked) {
@@ -198,15 +199,12 @@ Result<std::vector<Chunk>> Receiver::chunks_of(const Plan& plan, std::uint64_t& 
   if (plan.base.empty() && plan.base_part.empty()) return chunks;
   const auto file = plan.base_part.empty() ? root_->open_file(plan.base) : parts_.open_part(plan.base_part);
   if (!file) return chunks;
+  const auto marks = standing_of(file->get());
+  if (!marks) return chunks;
   Status told;
-  const auto read = each_chunk(file->get(), 0, [&](std::string_view bytes) -> Status {
-    if (chunks.size() == left) return fail(Kind::limit, "too many chunks");
-    chunks.push_back({static_cast<std::uint32_t>(bytes.size()), chunk_id(bytes)});
-    told = channel_.beat();
-    return told;
-  });
+  auto found = sync::chunks_of(file->get(), marks->size, [&] { return told = channel_.beat(); });
   TRY("", std::move(told));
-  if (!read) chunks.clear();
+  if (found && found->size() <= left) chunks = *std::move(found);
   left -= chunks.size();
   return chunks;
 }

@@ -19,13 +19,10 @@ namespace {
 constexpr std::size_t kept_levels = 48;  // descriptors kept open on the way to the last folder
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-std::int64_t ns(const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
-
 timespec from_ns(std::int64_t value) {
-  const std::int64_t second = 1'000'000'000;
-  std::int64_t whole = value / second, rest = value % second;
+  std::int64_t whole = value / second_ns, rest = value % second_ns;
   if (rest < 0) {
-    rest += second;
+    rest += second_ns;
     --whole;
   }
   return {static_cast<time_t>(whole), static_cast<long>(rest)};
@@ -40,8 +37,8 @@ Standing standing_of(const struct stat& info) {
   found.size = static_cast<std::uint64_t>(info.st_size);
   found.inode = info.st_ino;
   found.allocated = static_cast<std::uint64_t>(info.st_blocks) * 512;
-  found.mtime_ns = ns(info.st_mtim);
-  found.ctime_ns = ns(info.st_ctim);
+  found.mtime_ns = ns_of(info.st_mtim);
+  found.ctime_ns = ns_of(info.st_ctim);
   return found;
 }
 
@@ -71,6 +68,14 @@ std::pair<std::string_view, std::string_view> split_last(std::string_view path) 
   const std::size_t slash = path.rfind('/');
   if (slash == std::string_view::npos) return {"", path};
   return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+std::int64_t ns_of(const timespec& time) { return std::int64_t{time.tv_sec} * second_ns + time.tv_nsec; }
+
+std::int64_t file_clock_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return ns_of(now);
 }
 
 Result<Standing> standing_of(int fd) {

@@ -93,6 +93,11 @@ class Root {
 
 Result<Standing> standing_of(int fd);
 
+inline constexpr std::int64_t second_ns = 1'000'000'000, day_ns = 24 * 3600 * second_ns;
+std::int64_t ns_of(const timespec& time);
+/// The kernel's wall clock, as file times are stamped.
+std::int64_t file_clock_ns();
+
 /// chmod that never follows a link.
 Status set_mode(int folder, const std::string& name, std::uint32_t mode);
 Status set_mtime(int folder, const std::string& name, std::int64_t mtime_ns);

@@ -93,6 +93,7 @@ Result<Report> Sender::converse() {
   if (!hashed) TRY("", hash_tree(root_path_, tree_, {}));
   TRY_SET(root, "", Root::open(root_path_, tree_.grafts));
   root_ = std::move(root);
+  TRY("", cut_ahead());
   left_out_ = std::move(tree_.left_out);
   notes_ = tree_.skipped;
   for (const std::string& glob : tree_.unmatched) notes_.push_back("nothing matches " + printable(glob));
@@ -110,6 +111,15 @@ Result<Report> Sender::converse() {
   keep_list();
   show(true);
   return report();
+}
+
+/// Of what has changed in a large file, which the receiver may have in its old version.
+Status Sender::cut_ahead() {
+  if (options_.expects_nothing || tree_.revised.empty()) return {};
+  TRY_SET(own, "", root_->again());
+  std::sort(tree_.revised.begin(), tree_.revised.end());
+  chunks_.emplace(std::move(own), std::exchange(tree_.revised, {}));
+  return {};
 }
 
 Status Sender::converse_in_rounds() {
@@ -207,9 +217,12 @@ void Sender::begin_round(std::vector<Wanted>& wanted) {
   show(true);
 }
 
-ReadAhead::Settings Sender::reading() const {
-  return {
-      .threads = readers, .trusts_list = rounds_ == 0, .beginnings = &tree_.beginnings, .while_reading = while_reading};
+ReadAhead::Settings Sender::reading() {
+  return {.threads = readers,
+          .trusts_list = rounds_ == 0,
+          .beginnings = &tree_.beginnings,
+          .chunks = chunks_ ? &*chunks_ : nullptr,
+          .while_reading = while_reading};
 }
 
 Status Sender::send_all(const std::vector<Wanted>& wanted) {

@@ -78,6 +78,7 @@ class Sender {
     bool are_all_fresh = true;       ///< else it lacks more, of which it may have a beginning
   };
   class Comparison;
+  Status cut_ahead();
   void compare_lists();
   void leave_out_known();
   void write_list();
@@ -93,7 +94,7 @@ class Sender {
   void begin_round(std::vector<Wanted>& wanted);
   Status send_all(const std::vector<Wanted>& wanted);
   Status end_round();
-  ReadAhead::Settings reading() const;
+  ReadAhead::Settings reading();
   Status go_ahead(const std::vector<Wanted>& expected);
   std::vector<Wanted> worth_going_ahead() const;
   Result<std::vector<Wanted>> send_until_heard(const std::vector<Wanted>& all, const std::vector<Wanted>& expected);
@@ -116,6 +117,7 @@ class Sender {
   std::string list_name_;
   std::unique_ptr<ListWriter> list_writer_;  ///< null: it is not to be kept, or is
   ListLetter letter_ = ListLetter::waits;
+  std::optional<ChunkAhead> chunks_;
   std::vector<bool> went_;                                 ///< files, before the receiver said what it wants
   std::vector<std::pair<std::size_t, std::string>> gone_;  ///< those left out, with their paths
   Standing begun_;                                         ///< marks of the file that is being sent

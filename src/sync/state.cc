@@ -32,12 +32,6 @@ os::Fd nameless_file(const os::Path& beside) {
 
 }  // namespace
 
-std::int64_t file_clock_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
 Record file_record(const Standing& marks, const Digest& sha256, std::int64_t now_ns) {
   const bool settled = std::max(marks.mtime_ns, marks.ctime_ns) < now_ns - clock_tick_ns;
   return {.type = Type::file,

@@ -73,7 +73,4 @@ class StateWriter {
   std::unique_ptr<TableWriter> writer_;
 };
 
-/// The kernel's wall clock, as file times are stamped.
-std::int64_t file_clock_ns();
-
 }  // namespace ferry::sync
