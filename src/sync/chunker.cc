@@ -62,8 +62,8 @@ std::size_t first_chunk(std::string_view bytes) {
 
 namespace {
 
-/// GMAC (NIST SP 800-38D): with the instructions for it, four times as fast as SHA-256 with those for that. The key is no
-/// secret, so that a chunk can be forged; whoever wants that makes a sync slower, as the file is checked whole.
+/// GMAC (NIST SP 800-38D): with the instructions for it, four times as fast as SHA-256 with those for that. The key is
+/// no secret, so that a chunk can be forged; whoever wants that makes a sync slower, as the file is checked whole.
 class Gmac {
  public:
   Gmac() {

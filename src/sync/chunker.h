@@ -32,8 +32,8 @@ struct Chunk {
 ChunkId chunk_id(std::string_view bytes);
 
 /// The chunks of the first `size` bytes of `fd`, or of all that it has, in their order. Several threads cut, each with
-/// 4 MiB of memory, and the result is what one would find. Meanwhile calls `beat` every tenth of a second, whose failure
-/// ends it.
+/// 4 MiB of memory, and the result is what one would find. Meanwhile calls `beat` every tenth of a second, whose
+/// failure ends it.
 Result<std::vector<Chunk>> chunks_of(int fd, std::uint64_t size, const std::function<Status()>& beat);
 
 }  // namespace ferry::sync

@@ -98,11 +98,54 @@ TEST_F(Continuations, AFileThatHasGrownIsKnownByWhatItBeganWith) {
   EXPECT_EQ(grown.beginnings.at("log").size, old_.size());
   EXPECT_EQ(grown.beginnings.at("log").sha256, sha256(old_));
   EXPECT_EQ(grown.entries.at(0).sha256, sha256(old_ + end_));
+  EXPECT_TRUE(grown.revised.empty());
   EXPECT_TRUE(listed().beginnings.empty()) << "it has not grown since";
-  write(from_ / "log", "x" + (old_ + end_).substr(1) + end_);
-  EXPECT_TRUE(listed().beginnings.empty()) << "it begins otherwise";
+  const std::string otherwise = "x" + (old_ + end_).substr(1);
+  write(from_ / "log", otherwise + end_);
+  const Tree other = listed();
+  EXPECT_EQ(other.beginnings.at("log").sha256, sha256(otherwise)) << "it begins otherwise";
+  EXPECT_EQ(other.revised, std::vector<std::string>{"log"});
   write(from_ / "log", old_);
-  EXPECT_TRUE(listed().beginnings.empty()) << "it has been cut";
+  const Tree cut = listed();
+  EXPECT_TRUE(cut.beginnings.empty()) << "it has been cut";
+  EXPECT_EQ(cut.revised, std::vector<std::string>{"log"});
+}
+
+TEST_F(Continuations, OfAFileThatBeginsOtherwiseTheChangedChunksCome) {
+  write(from_ / "log", old_);
+  write(from_ / "other", old_);
+  move(listed());
+  write(from_ / "log", old_.substr(0, 3 * mib) + end_ + old_.substr(3 * mib) + end_);
+  write(from_ / "other", end_ + old_.substr(0, 5 * mib));
+  Tree tree = listed();
+  EXPECT_EQ(tree.revised.size(), 2U);
+  EXPECT_LT(move(std::move(tree)).bytes_moved, 5 * largest_chunk);
+  EXPECT_EQ(picture(from_), picture(to_));
+}
+
+TEST_F(Continuations, WhatIsCutAheadIsForgottenWhenTheFileChanges) {
+  write(from_ / "log", old_);
+  write(from_ / "other", old_);
+  auto root = Root::open(from_);
+  const auto marks = root->look("log");
+  const auto until_cut = [&](const char* path, const Standing& wanted) {
+    std::optional<std::vector<Chunk>> cut;
+    while (!cut) {  // begun by now, or we were first
+      ChunkAhead ahead(*root->again(), {path});
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (ahead.take("unknown", wanted)) ADD_FAILURE();
+      cut = ahead.take(path, wanted);
+      EXPECT_TRUE(!cut || !ahead.take(path, wanted)) << "it is taken once";
+    }
+    return *cut;
+  };
+  EXPECT_EQ(until_cut("log", *marks),
+            sync::chunks_of(root->open_file("log")->get(), old_.size(), [] { return Status(); }).value());
+  rest();
+  ChunkAhead ahead(*root->again(), {"log", "gone"});
+  write(from_ / "log", end_);
+  EXPECT_FALSE(ahead.take("log", *root->look("log")));
+  EXPECT_FALSE(ahead.take("gone", *marks));
 }
 
 TEST_F(Continuations, AHashThatIsRememberedWithoutMarksIsNoReasonNotToRead) {
@@ -158,7 +201,7 @@ TEST_F(Continuations, ACacheThatLiesAboutTheBeginningIsFoundOut) {
   ASSERT_OK(cache.save(cache_));
   write(from_ / "log", old_ + end_);
   Tree tree = listed();
-  EXPECT_TRUE(tree.beginnings.empty());
+  EXPECT_EQ(tree.beginnings.at("log").sha256, sha256(old_)) << "as it was read";
   EXPECT_EQ(move(std::move(tree)).bytes_moved, end_.size());
   EXPECT_TRUE(read(to_ / "log") == old_ + end_);
 }

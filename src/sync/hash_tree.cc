@@ -105,15 +105,15 @@ class TreeHasher {
       HashSettings settings;
       // The others would be done long before it.
       if (is_large && tree_.entries[i].size > large_bytes_ / 2) settings.threads = threads_for_large_file();
-      if (earlier && earlier->type == Type::file && earlier->size >= least_beginning)
-        settings.beginning = earlier->size;
+      const bool was_large = earlier && earlier->type == Type::file && earlier->size >= least_beginning;
+      if (was_large) settings.beginning = earlier->size;
       auto hashed = hash_file(root, path, buffer, settings);
       if (!hashed) {
         const std::lock_guard lock(mutex_);
         failures_.emplace(i, std::move(hashed).error());
         continue;
       }
-      if (hashed->stable && earlier && earlier->type == Type::file) note_change(path, *earlier, *hashed);
+      if (hashed->stable && was_large) note_change(path, *earlier, *hashed);
       hashed->marks.inode = file_record(hashed->marks, hashed->sha256, begin_ns_).inode;
       hashed->marks.size = hashed->size;
       // By the hash alone the next look knows of what a large file may be a continuation.
@@ -124,11 +124,8 @@ class TreeHasher {
 
   void note_change(const std::string& path, const Record& earlier, const Hashed& now) {
     const std::lock_guard lock(mutex_);
-    if (!now.beginning_sha256.empty() && now.beginning_sha256 == earlier.sha256) {
-      tree_.beginnings.emplace(path, Beginning{earlier.size, earlier.sha256});
-    } else if (now.sha256 != earlier.sha256) {
-      tree_.revised.push_back(path);
-    }
+    if (!now.beginning_sha256.empty()) tree_.beginnings.emplace(path, Beginning{earlier.size, now.beginning_sha256});
+    if (now.beginning_sha256 != earlier.sha256 && now.sha256 != earlier.sha256) tree_.revised.push_back(path);
   }
 
   void note(std::size_t i, const Standing& marks, const Digest& sha256, bool is_remembered) {

@@ -190,9 +190,7 @@ const char* Collector::why_not_followed(const struct stat& info, const std::stri
   return nullptr;
 }
 
-std::int64_t Collector::changed_ns(const struct stat& info) {
-  return ns_of(info.st_ctim);
-}
+std::int64_t Collector::changed_ns(const struct stat& info) { return ns_of(info.st_ctim); }
 
 Status Collector::follow(const std::string& path, const std::string& target, const std::string& real,
                          const struct stat& info, Globs::Reach reach) {

@@ -28,8 +28,7 @@ std::vector<Part> parts_in(int folder) {
   for (std::string& name : names_in(folder).value_or(std::vector<std::string>())) {
     struct stat info;
     if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(info.st_mode)) continue;
-    found.push_back({std::move(name), static_cast<std::uint64_t>(info.st_size),
-                     ns_of(info.st_mtim)});
+    found.push_back({std::move(name), static_cast<std::uint64_t>(info.st_size), ns_of(info.st_mtim)});
   }
   return found;
 }

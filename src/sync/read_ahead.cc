@@ -223,19 +223,20 @@ class ReadAhead::Reading {
     add(Piece{.is = Piece::Is::hole, .length = length});
   }
 
-  /// It was seen when the file was hashed for the list.
-  bool knows_beginning() const {
-    if (!is_trusted_ || ahead_.settings_.beginnings == nullptr) return false;
+  /// What was seen of it when the file was hashed for the list; null: nothing.
+  const Beginning* seen_beginning() const {
+    if (!is_trusted_ || ahead_.settings_.beginnings == nullptr) return nullptr;
     const auto found = ahead_.settings_.beginnings->find(ahead_.entries_[wanted_.index].path);
-    return found != ahead_.settings_.beginnings->end() && found->second.size == known_.beginning &&
-           found->second.sha256 == known_.beginning_sha256;
+    return found != ahead_.settings_.beginnings->end() && found->second.size == known_.beginning ? &found->second
+                                                                                                 : nullptr;
   }
 
   /// Reads what the receiver may have.
   Status continue_beginning() {
-    if (knows_beginning()) return skip_beginning();
-    unlike_ = true;
-    if (known_.beginning > marks_.size) return {};
+    const Beginning* seen = seen_beginning();
+    unlike_ = !seen || seen->sha256 != known_.beginning_sha256;
+    if (!unlike_) return skip_beginning();
+    if (seen || known_.beginning > marks_.size) return {};
     const auto buffer = std::make_unique_for_overwrite<char[]>(piece_size);
     while (at_ < known_.beginning) {
       TRY_SET(got, "", read_some(buffer.get(), std::min<std::uint64_t>(piece_size, known_.beginning - at_)));
@@ -287,7 +288,8 @@ class ReadAhead::Reading {
   }
   Result<std::vector<Chunk>> chunks_of_it() {
     ChunkAhead* ahead = ahead_.settings_.chunks;
-    if (auto made = ahead ? ahead->take(ahead_.entries_[wanted_.index].path, marks_) : std::nullopt) return *std::move(made);
+    if (auto made = ahead ? ahead->take(ahead_.entries_[wanted_.index].path, marks_) : std::nullopt)
+      return *std::move(made);
     return chunks_of(fd_, marks_.size, [this] { return go_on(); });
   }
   Status go_on() { return ahead_.is_stopping() ? fail(Kind::cancelled, "stopped") : Status(); }
@@ -333,7 +335,8 @@ bool ReadAhead::read(Root& root, const Wanted& wanted, Gathered& gathered) {
     auto marks = file ? standing_of(file->get()) : tl::unexpected<Error>(file.error());
     if (!marks) return add(Piece::Is::absent, marks.error());
     const bool as_listed = marks->size == entry.size && marks->mtime_ns == entry.mtime_ns;
-    const bool is_trusted = settings_.trusts_list && attempt == 1 && as_listed && !entry.sha256.empty();
+    const bool is_trusted =
+        (settings_.trusts_list || wanted.known) && attempt == 1 && as_listed && !entry.sha256.empty();
     Reading reading(*this, gathered, wanted, file->get(), *marks, is_trusted);
     const auto read = reading.run();
     if (read && !*read) return false;

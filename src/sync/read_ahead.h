@@ -60,7 +60,8 @@ class ReadAhead {
   struct Settings {
     unsigned threads = 1;
     /// A file with the size and time that it was listed with has the listed content: it is not hashed again. (If it has
-    /// another one after all, the receiver finds that, and asks again.)
+    /// another one after all, the receiver finds that, and asks again, for the whole file.) So is one of which the
+    /// receiver has something.
     bool trusts_list = false;
     /// Of such a file, what is known of its beginning (Tree::beginnings) is not read again either; null: nothing.
     const std::map<std::string, Beginning, std::less<>>* beginnings = nullptr;

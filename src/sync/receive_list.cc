@@ -185,8 +185,7 @@ void Receiver::keep_list() {
   for (const std::string& name : os::list_dir(place.parent_path()).value_or(std::vector<std::string>())) {
     struct stat info;
     const os::Path path = place.parent_path() / name;
-    if (::lstat(path.c_str(), &info) == 0)
-      all.emplace_back(-ns_of(info.st_mtim), path);
+    if (::lstat(path.c_str(), &info) == 0) all.emplace_back(-ns_of(info.st_mtim), path);
   }
   std::sort(all.begin(), all.end());
   for (std::size_t i = most_lists; i < all.size(); ++i) (void)::unlink(all[i].second.c_str());

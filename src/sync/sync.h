@@ -88,9 +88,10 @@ struct Tree {
   bool is_new = false;
   /// Path in the tree → absolute path of the file or folder that is read in its place.
   std::map<std::string, std::string, std::less<>> grafts;
-  /// Path of a file that has grown since its hash was remembered → what it was then: who has that needs the rest only.
+  /// Path of a large file that has changed since its hash was remembered, and is no shorter than it was → what so many
+  /// of its bytes are now: if they are what they were, who has that needs the rest only.
   std::map<std::string, Beginning, std::less<>> beginnings;
-  /// Large files that have changed otherwise since their hash was remembered. Not sorted.
+  /// Large files that have changed since then, but those that have only grown. Not sorted.
   std::vector<std::string> revised;
 };
 
@@ -102,7 +103,7 @@ Result<Tree> scan(const os::Path& root, const Selection& selection);
 /// Fills in SHA-256 of every file entry, on all cores, together with the size, mode and mtime of that moment;
 /// a file that cannot be read or vanished moves from the entries to `skipped`. A cache file (may be empty:
 /// none) remembers hashes by size, times and inode so that unchanged files are not read again, and notes which large
-/// ones have grown (Tree::beginnings) or changed (Tree::revised).
+/// ones have changed, and how (Tree::beginnings, Tree::revised).
 Status hash_tree(const os::Path& root, Tree& tree, const os::Path& cache_file);
 
 /// Of what moves, not of the whole tree: what the receiver makes of what it has does not count, holes do not, and a
