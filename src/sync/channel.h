@@ -81,6 +81,9 @@ class Channel {
   /// take is packed and held, up to `most` bytes, and what the peer says meanwhile is read and kept.
   Status go_ahead(std::size_t most);
   void end_going_ahead();
+  /// After go_ahead(): waits some milliseconds for a peer that was there before us, and is true as long as it may turn
+  /// out to be near, where compressing is worth less. has_word() is to be called after each.
+  Result<bool> may_be_near();
   /// The peer has said something besides its greeting, or gone. Does not wait.
   bool has_word();
   /// From now on a word from the peer stops writing (as `lost`): it can only be about an error.
@@ -156,11 +159,13 @@ class Channel {
   std::string_view head_;               ///< what is unsent of its header
   std::size_t block_size_ = 0;          ///< of both, when it was begun
   bool in_bulk_ = false, is_near_ = false;
-  std::size_t judged_in_ = 0, judged_out_ = 0;  ///< bytes of the blocks since the effort was chosen
-  std::size_t unshrunk_ = 0;                    ///< of these that did not shrink
-  std::size_t unshrunk_in_a_row_ = 0;           ///< bytes, up to now
-  Clock::time_point judged_at_;                 ///< when it was chosen
-  Clock::duration writing_{}, working_{};       ///< since then: waited for the line, and for blocks
+  std::optional<Clock::time_point> looks_until_;  ///< whether it is
+  bool has_asked_ = false;                        ///< by 'Q'
+  std::size_t judged_in_ = 0, judged_out_ = 0;    ///< bytes of the blocks since the effort was chosen
+  std::size_t unshrunk_ = 0;                      ///< of these that did not shrink
+  std::size_t unshrunk_in_a_row_ = 0;             ///< bytes, up to now
+  Clock::time_point judged_at_;                   ///< when it was chosen
+  Clock::duration writing_{}, working_{};         ///< since then: waited for the line, and for blocks
   Unpacker unpacker_;
   std::unique_ptr<char[]> raw_;       ///< buffer of bytes read
   std::string_view raw_rest_, rest_;  ///< what is still unused of it, and of what was unpacked

@@ -15,6 +15,9 @@ constexpr std::size_t first_effort = 2, least_on_slow_line = 1;
 constexpr double slow_line = 40e6, slow_line_near = 20e6;           // bytes a second
 constexpr std::uint64_t taken_by_buffers = std::uint64_t{8} << 20;  // on a long line, however slow it is
 constexpr auto near_answers_in = std::chrono::milliseconds(25);
+// Who is there already, when files go ahead, is asked. To wait for a login in this way was tried: what is packed
+// meanwhile is worth as much.
+constexpr auto is_there_within = std::chrono::milliseconds(10);
 constexpr std::size_t most_left = std::size_t{32} << 20;
 
 }  // namespace
@@ -43,7 +46,30 @@ Status Channel::go_ahead(std::size_t most) {
   in_bulk_ = true;
   packer_.set_effort(first_effort);
   begin_to_judge();
+  looks_until_ = Clock::now() + is_there_within;
   return send_blocks(Until::none_is_ready);
+}
+
+Result<bool> Channel::may_be_near() {
+  if (!looks_until_) return false;
+  if (greeted_ && !std::exchange(has_asked_, true)) {
+    put("Q");
+    TRY("", pack_pending());
+    packer_.close_block();
+    looks_until_ = Clock::now() + near_answers_in;
+  }
+  TRY("", send_blocks(Until::none_is_ready));
+  is_near_ = is_answered_;
+  if (is_near_) packer_.set_effort(0);
+  if (is_near_ || Clock::now() >= *looks_until_) {
+    looks_until_.reset();
+    begin_to_judge();
+    return false;
+  }
+  pollfd wanted[2] = {{in_, POLLIN, 0}, {out_, POLLOUT, 0}};
+  if (!packer_.has_block()) wanted[1].fd = -1;
+  (void)::poll(wanted, 2, 5);
+  return true;
 }
 
 void Channel::end_going_ahead() {

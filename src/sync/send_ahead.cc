@@ -70,7 +70,9 @@ Result<std::vector<Wanted>> Sender::send_until_heard(const std::vector<Wanted>& 
   ReadAhead ahead(*root_, tree_.entries, all, reading());
   TRY("", ahead.begin());
   while (!ahead.done()) {
-    auto piece = ahead.next(between_looks);
+    TRY_SET(looks, "", channel_.may_be_near());
+    if (wants && !are_as_expected && !in_file_ && !looks) break;
+    auto piece = looks ? std::nullopt : ahead.next(between_looks);
     if (ahead.done()) break;
     const std::size_t index = ahead.current().index;
     if (piece) TRY("", put_piece(index, *piece));
@@ -92,7 +94,6 @@ Result<std::vector<Wanted>> Sender::send_until_heard(const std::vector<Wanted>& 
       count(heard);
       wants = std::move(heard);
     }
-    if (wants && !are_as_expected && !in_file_) break;
   }
   show(true);
   if (wants) return *std::move(wants);
