@@ -78,6 +78,8 @@ Result<Parts> split_late(sync::Tree tree, const std::vector<std::string>& globs,
   std::size_t i = 0;
   std::erase_if(parts.early.entries, [&](const sync::Entry&) { return chosen[i++]; });
   parts.late.grafts = parts.early.grafts;
+  parts.late.beginnings = parts.early.beginnings;
+  parts.late.revised = parts.early.revised;
   count(parts.early);
   count(parts.late);
   return parts;

@@ -154,7 +154,7 @@ class Cutter {
   static Chunk chunk(std::string_view bytes) { return {static_cast<std::uint32_t>(bytes.size()), chunk_id(bytes)}; }
 
   Status cut() {
-    for (std::size_t number = next_++; number < segments_.size(); number = next_++) {
+    for (std::size_t number = next_++; number < segments_.size() && !stop_; number = next_++) {
       std::uint64_t at = number * segment;
       const std::uint64_t end = at + segment;
       TRY("", each_chunk(fd_, at, size_, [&](std::string_view bytes) {
@@ -189,6 +189,7 @@ class Cutter {
         at += one->length;
       }
       if (at < end) break;  // it was cut off meanwhile
+      segments_[number] = {};
     }
     return all;
   }

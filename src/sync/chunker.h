@@ -17,6 +17,8 @@ namespace ferry::sync {
 inline constexpr std::size_t smallest_chunk = std::size_t{64} << 10;
 inline constexpr std::size_t usual_chunk = std::size_t{256} << 10;
 inline constexpr std::size_t largest_chunk = std::size_t{1} << 20;
+/// What is larger has too many chunks to remember: it goes whole.
+inline constexpr std::uint64_t largest_cut = std::uint64_t{256} << 30;
 
 /// Where the first chunk of `bytes` ends. They must be largest_chunk or more, or all that is left of the content.
 std::size_t first_chunk(std::string_view bytes);

@@ -156,7 +156,7 @@ class ReadAhead::Reading {
     begin.marks = marks_;
     add(std::move(begin));
     const bool sparse = marks_.allocated < marks_.size;
-    if (!known_.chunks.empty() && !sparse) {
+    if (!known_.chunks.empty() && !sparse && marks_.size <= largest_cut) {
       TRY("", by_chunks());
     } else {
       if (known_.beginning > 0) TRY("", continue_beginning());

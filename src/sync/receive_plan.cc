@@ -200,7 +200,7 @@ Result<std::vector<Chunk>> Receiver::chunks_of(const Plan& plan, std::uint64_t& 
   const auto file = plan.base_part.empty() ? root_->open_file(plan.base) : parts_.open_part(plan.base_part);
   if (!file) return chunks;
   const auto marks = standing_of(file->get());
-  if (!marks) return chunks;
+  if (!marks || marks->size > largest_cut) return chunks;
   Status told;
   auto found = sync::chunks_of(file->get(), marks->size, [&] { return told = channel_.beat(); });
   TRY("", std::move(told));

@@ -1,6 +1,7 @@
 #include "sync/send.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "base/text.h"
@@ -116,9 +117,14 @@ Result<Report> Sender::converse() {
 /// Of what has changed in a large file, which the receiver may have in its old version.
 Status Sender::cut_ahead() {
   if (options_.expects_nothing || tree_.revised.empty()) return {};
+  const std::set<std::string_view> revised(tree_.revised.begin(), tree_.revised.end());
+  std::vector<std::string> paths;
+  for (const Entry& entry : tree_.entries) {
+    const bool is_cut = entry.size >= least_difference && entry.size <= largest_cut;
+    if (is_cut && revised.contains(entry.path)) paths.push_back(entry.path);
+  }
   TRY_SET(own, "", root_->again());
-  std::sort(tree_.revised.begin(), tree_.revised.end());
-  chunks_.emplace(std::move(own), std::exchange(tree_.revised, {}));
+  if (!paths.empty()) chunks_.emplace(std::move(own), std::move(paths));
   return {};
 }
 
