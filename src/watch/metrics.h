@@ -1,7 +1,8 @@
 #pragma once
 /// \file
 /// Recognises figures in what a training writes: `epoch=7 loss=0.118`, `Epoch 7/20 - loss: 0.118`, JSON and
-/// Python dicts, `[0]  train-logloss:0.52` of XGBoost and LightGBM, and the bars of tqdm.
+/// Python dicts (Hugging Face), `[0]  train-logloss:0.52` of XGBoost, LightGBM and CatBoost, the bars of tqdm, Keras
+/// and Lightning, and tables whose heading names the columns (fastai, skorch, Ultralytics).
 
 #include <array>
 #include <cstdint>
@@ -28,6 +29,20 @@ struct Metric {
 /// bytes.
 std::vector<Metric> recognise(std::string_view line);
 
+/// A table that a training writes line by line, between other lines:
+///
+///   epoch     train_loss  valid_loss  accuracy  time
+///   0         0.512204    0.423415    0.811000  00:10
+class MetricTable {
+ public:
+  /// The figures of a row; none if the line is no row of the table whose heading was the last. Remembers a heading: two
+  /// names or more, two spaces or a "|" apart, of them one of progress and one of a loss or score.
+  std::vector<Metric> take(std::string_view line);
+
+ private:
+  std::vector<std::string> names_;  ///< of the columns, as recognise() writes them
+};
+
 /// What was seen so far. Bounded: 32 names, 64 values of each.
 class Metrics {
  public:
@@ -39,8 +54,9 @@ class Metrics {
   const std::deque<double>& history(const std::string& name) const;
 
  private:
-  void line(std::string_view text);
+  void note(std::vector<Metric> metrics);
   std::array<std::string, 2> partial_;
+  std::array<MetricTable, 2> tables_;
   std::vector<Metric> latest_;
   std::map<std::string, std::deque<double>> history_;
 };
