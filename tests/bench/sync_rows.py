@@ -164,6 +164,7 @@ def once(tool, row, source, target, limit):
     """(seconds or None, bytes on the wire or None)"""
     link = tool.machine.link
     subprocess.run(["sync"], check=True)  # what earlier ones wrote is not this one's burden
+    tool.get_ready(source)
     link.reset()
     if isinstance(tool, FerryRun):
         seconds = tool.seconds(source)
@@ -203,13 +204,14 @@ def measure(row, machine, found, rounds, scale):
                     got.seconds.append(seconds)
                     if wire is not None:
                         got.wire.append(wire)
-                    if step == 0 and not isinstance(tool, FerryRun):
+                    if step == 0 and not isinstance(tool, (FerryRun, tools.Line)):
                         same(source, target)
                 if not row.updates:
                     tool.forget(target)
     finally:
         for tool in found:
             tool.forget(targets[tool.name])
+            tool.end()
         shutil.rmtree(source)
     return result
 
@@ -217,7 +219,8 @@ def measure(row, machine, found, rounds, scale):
 def ratio(result, name):
     """How many times longer than ferry the peer took, or the best of all."""
     ferry = result["ferry"].median()
-    others = [one.median() for peer, one in result.items() if not peer.startswith("ferry") and one.median()]
+    peers = [one for tool, one in result.items() if not tool.startswith("ferry") and tool != tools.Line.name]
+    others = [one.median() for one in peers if one.median()]
     peer = result[name].median() if name in result else min(others, default=None)
     return f"{peer / ferry:.2f}×" if peer and ferry else "–"
 
@@ -238,7 +241,7 @@ def run(world, ferry, agent, options):
     left_out = ", ".join(tool.name for tool in tools.PEERS if tool not in peers)
     if left_out:
         print(f"bench: not installed: {left_out}", flush=True)
-    columns = ["ferry", FerryRun.name, HeldRun.name, *(tool.name for tool in peers)]
+    columns = ["ferry", FerryRun.name, HeldRun.name, tools.Line.name, *(tool.name for tool in peers)]
     lines, link_name = [], ""
     for near, fat in ((False, False), (False, True), (True, False)):
         here = [row for row in rows if (row.loopback, row.fat) == (near, fat)]
@@ -251,6 +254,8 @@ def run(world, ferry, agent, options):
                 found += [tool(machine, agent) for tool in peers if tool.updates or not row.updates]
                 if row.whole:
                     found.append(FerryRun(machine, agent, ferry))
+                if not row.updates and tools.Line.is_here():
+                    found.append(tools.Line(machine, agent))
                 if row.held:
                     found.append(HeldRun(machine, agent, ferry))
                 result = measure(row, machine, found, rounds, scale)
