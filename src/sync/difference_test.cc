@@ -211,6 +211,20 @@ TEST_F(Differences, AfterACutOnlyTheRestOfALargeFileComes) {
   EXPECT_LT(report.bytes_moved, 10'000'000U + 2 * largest_chunk + (std::uint64_t{2} << 20));
 }
 
+TEST_F(Differences, AfterACutOfAnEditedFileItsOldVersionStillHelps) {
+  std::string content = random_bytes(40'000'000);
+  write(from_ / "model", content);
+  move();
+  content.replace(10'000'000, 4'000'000, random_bytes(4'000'000));
+  write(from_ / "model", content);
+  const Both cut = move_through(from_, to_, options_, 3'000'000, std::size_t{1} << 40);
+  ASSERT_FALSE(cut.received);
+  EXPECT_TRUE(os::exists(temp_.path() / "state.parts"));
+  const Report report = move();
+  EXPECT_GT(report.bytes_moved, 500'000U);
+  EXPECT_LT(report.bytes_moved, 2'000'000U + 4 * largest_chunk) << "of the part, and of the old version";
+}
+
 /// What a receiver that was killed has left of it counts, too.
 TEST_F(Differences, AfterAKillOnlyTheRestOfALargeFileComes) {
   write(from_ / "model", random_bytes(40'000'000));

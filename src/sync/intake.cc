@@ -55,7 +55,7 @@ struct Intake::File {
   Sha256 hash;
   std::uint64_t at = 0;
   bool ends_in_hole = false;
-  os::Fd base;
+  os::Fd part, base;
 };
 
 /// What a thread needs for itself.
@@ -114,22 +114,27 @@ class Intake::Worker {
   /// meanwhile, no other content passes for the announced one. A base that is gone, or too short, makes the file wrong
   /// and is no error.
   Status same(File& file, const Step& step) {
-    if (!file.base) {
-      const Arrival& arrival = file.arrival;
-      auto opened =
-          arrival.base_part.empty() ? root_.open_file(arrival.base) : intake_.parts_.open_part(arrival.base_part);
-      if (opened) file.base = *std::move(opened);
-      file.is_wrong = !opened;
+    const Arrival& arrival = file.arrival;
+    const std::uint64_t of_part =
+        step.offset < arrival.part_bytes ? std::min(step.length, arrival.part_bytes - step.offset) : 0;
+    if (of_part > 0) {
+      if (!file.part) file.part = intake_.parts_.open_part(arrival.base_part).value_or(os::Fd());
+      TRY("", same(file, file.part, step.offset, of_part));
     }
+    if (of_part == step.length || file.is_wrong) return {};
+    if (!file.base) file.base = root_.open_file(arrival.base).value_or(os::Fd());
+    return same(file, file.base, step.offset + of_part - arrival.part_bytes, step.length - of_part);
+  }
+  Status same(File& file, const os::Fd& base, std::uint64_t from, std::uint64_t length) {
+    file.is_wrong = !base;
     if (file.is_wrong) return {};
-    if (step.length < large_file) return copy(file, step.offset, step.length);
-    if (file.at == 0 && step.offset == 0 && share_content(file.base.get(), file.made.fd.get()))
-      return shared(file, step.length);
-    const auto base = standing_of(file.base.get());
-    file.is_wrong = !base || base->size < step.length || base->size - step.length < step.offset;
+    if (length < large_file) return copy(file, base, from, length);
+    if (file.at == 0 && from == 0 && share_content(base.get(), file.made.fd.get())) return shared(file, length);
+    const auto marks = standing_of(base.get());
+    file.is_wrong = !marks || marks->size < length || marks->size - length < from;
     if (file.is_wrong) return {};
-    if (base->allocated >= base->size) return copy(file, step.offset, step.length);
-    return copy_with_holes(file, step.offset, step.offset + step.length);
+    if (marks->allocated >= marks->size) return copy(file, base, from, length);
+    return copy_with_holes(file, base, from, from + length);
   }
 
   /// The new file has the base's blocks, of which `length` bytes are wanted.
@@ -138,26 +143,25 @@ class Intake::Worker {
     return hash(file, {.fd = file.made.fd.get(), .length = length}, {});
   }
 
-  Status copy(File& file, std::uint64_t from, std::uint64_t length) {
-    return hash(file, {.fd = file.base.get(), .from = from, .length = length},
+  Status copy(File& file, const os::Fd& base, std::uint64_t from, std::uint64_t length) {
+    return hash(file, {.fd = base.get(), .from = from, .length = length},
                 [fd = file.made.fd.get(), from, to = file.at](std::string_view bytes, std::uint64_t at) {
                   return write_at(fd, bytes, to + (at - from));
                 });
   }
 
   /// lseek(2), SEEK_DATA and SEEK_HOLE; without them, all is data.
-  Status copy_with_holes(File& file, std::uint64_t from, std::uint64_t end) {
-    const int base = file.base.get();
+  Status copy_with_holes(File& file, const os::Fd& base, std::uint64_t from, std::uint64_t end) {
     while (from < end && !file.is_wrong && !intake_.stop_) {
-      const off_t data = ::lseek(base, static_cast<off_t>(from), SEEK_DATA);
+      const off_t data = ::lseek(base.get(), static_cast<off_t>(from), SEEK_DATA);
       const std::uint64_t none = errno == ENXIO ? end : from;
       const std::uint64_t begin = data < 0 ? none : std::min(static_cast<std::uint64_t>(data), end);
       file.ends_in_hole = begin == end;
       TRY("", hole(file, begin - from));
       if (begin == end) break;
-      const off_t hole = ::lseek(base, static_cast<off_t>(begin), SEEK_HOLE);
+      const off_t hole = ::lseek(base.get(), static_cast<off_t>(begin), SEEK_HOLE);
       from = hole < 0 ? end : std::min(static_cast<std::uint64_t>(hole), end);
-      TRY("", copy(file, begin, from - begin));
+      TRY("", copy(file, base, begin, from - begin));
     }
     return {};
   }

@@ -29,8 +29,10 @@ class Intake {
     std::string listed_sha256;  ///< as the list has it: what parts are found by
     std::vector<Entry> copies;  ///< to have the same content if it is the listed one
     std::vector<std::size_t> copy_indexes;
-    std::string base, base_part;  ///< path in the tree, or name of a part, that same pieces come from; empty: none
-    bool is_optional = false;     ///< it is no error, if it turns out to be another content than announced
+    /// What same pieces come from, one behind the other: so many bytes of a part, and a file of the tree, by its path.
+    std::string base_part, base;  ///< empty: none
+    std::uint64_t part_bytes = 0;
+    bool is_optional = false;  ///< it is no error, if it turns out to be another content than announced
   };
   struct Step {
     enum class Is { data, hole, same, stored, keep, drop } is = Is::data;

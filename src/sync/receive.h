@@ -36,9 +36,10 @@ class Receiver {
   /// What is known of some of them besides.
   struct Plan {
     std::vector<std::size_t> copies;
-    std::string base, base_part;  ///< a path here, or a part, that it has much in common with
-    bool is_stored = false;       ///< the content store has it
-    std::uint64_t beginning = 0;  ///< of the base, if it may be its beginning
+    std::string base, base_part;   ///< a path here, and a part, that it has much in common with
+    std::uint64_t part_bytes = 0;  ///< of the part, that its chunks are of
+    bool is_stored = false;        ///< the content store has it
+    std::uint64_t beginning = 0;   ///< of the base, if it may be its beginning
     std::string beginning_sha256;
   };
 
@@ -61,12 +62,13 @@ class Receiver {
 
   void plan(const std::vector<std::uint32_t>& missing);
   std::vector<std::uint32_t> find_copies(const std::vector<std::uint32_t>& missing);
+  bool is_to_come(std::string_view path, const Digest& sha256) const;
   void find_here(const std::vector<std::uint32_t>& wanted);
   void find_stored(const std::vector<std::uint32_t>& missing);
   void find_base(std::size_t index);
   Status make_here();
   Status ask();
-  Result<std::vector<Chunk>> chunks_of(const Plan& plan, std::uint64_t& left);
+  Result<std::vector<Chunk>> chunks_of(Plan& plan, std::uint64_t& left);
   Status put_wants(const std::vector<std::size_t>& asked,
                    const std::unordered_map<std::size_t, std::vector<Chunk>>& chunks);
   bool may_ask_again() const;

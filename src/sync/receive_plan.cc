@@ -46,6 +46,14 @@ std::vector<std::uint32_t> Receiver::find_copies(const std::vector<std::uint32_t
   return all;
 }
 
+/// Whether a file is to come under this path, with this content: then it is not there, whatever the state says, which
+/// has noted what a sync was about to place.
+bool Receiver::is_to_come(std::string_view path, const Digest& sha256) const {
+  const std::size_t index = entries_.find(path);
+  return index < entries_.size() && entries_.type(index) == Type::file && fates_[index] != Fate::stays &&
+         entries_.sha256(index) == sha256;
+}
+
 /// Contents that an earlier sync brought under another name, and which still are there.
 void Receiver::find_here(const std::vector<std::uint32_t>& wanted) {
   (void)before_.each([&](std::string_view path, const Record& record) -> Status {
@@ -54,6 +62,7 @@ void Receiver::find_here(const std::vector<std::uint32_t>& wanted) {
         std::lower_bound(wanted.begin(), wanted.end(), record.sha256,
                          [this](std::uint32_t index, const Digest& sha256) { return entries_.sha256(index) < sha256; });
     if (found == wanted.end() || entries_.sha256(*found) != record.sha256 || fates_[*found] != Fate::ask) return {};
+    if (is_to_come(path, record.sha256)) return {};
     const auto now = root_->look(path);
     if (!now || (record.inode != 0 && !is_same_file(record, *now)) || now->size != entries_.bytes(*found)) return {};
     plans_[*found].base = path;
@@ -81,16 +90,15 @@ void Receiver::find_stored(const std::vector<std::uint32_t>& missing) {
 void Receiver::find_base(std::size_t index) {
   if (entries_.bytes(index) < least_difference) return;
   const Entry entry = entries_[index];
-  if (std::string part = parts_.find(std::string(std::string_view(entry.sha256))); !part.empty()) {
-    plans_[index].base_part = std::move(part);
-    return;
-  }
+  std::string part = parts_.find(std::string(std::string_view(entry.sha256)));
+  const bool has_part = !part.empty();
+  if (has_part) plans_[index].base_part = std::move(part);
   const auto now = root_->look(entry.path);
   if (!now || now->is != Standing::Is::file || now->size < least_difference) return;
   Plan& plan = plans_[index];
   plan.base = entry.path;
   const auto known = before_.hash_of(entry.path, *now);
-  if (!known || now->size >= entry.size) return;
+  if (has_part || !known || now->size >= entry.size) return;
   plan.beginning = now->size;
   plan.beginning_sha256 = std::string_view(*known);
 }
@@ -108,6 +116,7 @@ Intake::Arrival Receiver::arrival_of(std::size_t index, bool is_made_here) const
   }
   arrival.base = plan->second.base;
   arrival.base_part = plan->second.base_part;
+  arrival.part_bytes = plan->second.part_bytes;
   arrival.is_optional = arrival.is_optional || !arrival.base.empty() || !arrival.base_part.empty();
   return arrival;
 }
@@ -146,7 +155,7 @@ Status Receiver::ask() {
     const bool has_base = plan != plans_.end() && (!plan->second.base.empty() || !plan->second.base_part.empty());
     if (fates_[i] == Fate::ask_whole && has_base) {
       plan->second.base = plan->second.base_part = {};
-      plan->second.beginning = 0;
+      plan->second.beginning = plan->second.part_bytes = 0;
     }
     const bool is_read_first = is_first && has_base && plan->second.beginning == 0;
     (is_read_first ? later : asked).push_back(i);
@@ -193,20 +202,27 @@ Status Receiver::put_wants(const std::vector<std::size_t>& asked,
   return channel_.flush();
 }
 
-/// None, if it has no base, or that cannot be read, or has more chunks than are `left`.
-Result<std::vector<Chunk>> Receiver::chunks_of(const Plan& plan, std::uint64_t& left) {
-  std::vector<Chunk> chunks;
-  if (plan.base.empty() && plan.base_part.empty()) return chunks;
-  const auto file = plan.base_part.empty() ? root_->open_file(plan.base) : parts_.open_part(plan.base_part);
-  if (!file) return chunks;
-  const auto marks = standing_of(file->get());
-  if (!marks || marks->size > largest_cut) return chunks;
-  Status told;
-  auto found = sync::chunks_of(file->get(), marks->size, [&] { return told = channel_.beat(); });
-  TRY("", std::move(told));
-  if (found && found->size() <= left) chunks = *std::move(found);
-  left -= chunks.size();
-  return chunks;
+/// Of the part, and then of the base: none of what it has not, or cannot be read, or has more chunks than are `left`.
+Result<std::vector<Chunk>> Receiver::chunks_of(Plan& plan, std::uint64_t& left) {
+  std::vector<Chunk> all;
+  plan.part_bytes = 0;
+  for (const bool is_part : {true, false}) {
+    const std::string& name = is_part ? plan.base_part : plan.base;
+    if (name.empty()) continue;
+    const auto file = is_part ? parts_.open_part(name) : root_->open_file(name);
+    const auto marks = file ? standing_of(file->get()) : tl::unexpected<Error>(file.error());
+    if (!marks || marks->size > largest_cut) continue;
+    Status told;
+    const auto found = sync::chunks_of(file->get(), marks->size, [&] { return told = channel_.beat(); });
+    TRY("", std::move(told));
+    if (!found || found->size() > left) continue;
+    left -= found->size();
+    for (const Chunk& chunk : *found) {
+      all.push_back(chunk);
+      plan.part_bytes += is_part ? chunk.length : 0;
+    }
+  }
+  return all;
 }
 
 }  // namespace ferry::sync
