@@ -206,6 +206,12 @@ class Trial:
             self.problems.append(f"left: {path}")
 
 
+def living(home):
+    """The processes that have to do with it, and in what each of them waits."""
+    every = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,stat,etimes,wchan:24,args"], capture_output=True, text=True)
+    return "".join(f"{line}\n" for line in every.stdout.splitlines() if str(home.root) in line)
+
+
 def trial(seed, _only=None):
     one = Trial(seed)
     one.began = time.monotonic()
@@ -217,7 +223,7 @@ def trial(seed, _only=None):
             except Exception:
                 one.problems.append(traceback.format_exc())
             if one.problems:
-                one.transcript = "\n".join(
+                one.transcript = living(home) + "\n".join(
                     f"--- {path.name}\n{path.read_text(errors='replace')[-5000:]}"
                     for path in (
                         *home.root.glob("data/ferry/runs/*/follower.txt"),
