@@ -28,7 +28,8 @@
 ///           of those that are kept, dropped and new, and the new ones; sparse
 ///   wants = number, then for each: number = (distance from the last index) × 4 + kind;
 ///           kind 1: size and SHA-256 of what may be its beginning;
-///           kind 2: number, then length and id of each chunk (chunker.h) of what has much in common with it
+///           kind 2: number, then length and id of each chunk (chunker.h) of what has much in common with it: of a part
+///                   of it, and of its old version, one behind the other, to which the offsets of same pieces count
 ///   piece = number = length × 4 + kind; kind 1: so many bytes follow; kind 2: so many zeros that take no room on a
 ///           disk; kind 3: number: as at this place in what the receiver said it has
 ///
