@@ -55,7 +55,7 @@ Result<bool> Channel::may_be_near() {
   if (greeted_ && !std::exchange(has_asked_, true)) {
     put("Q");
     TRY("", pack_pending());
-    packer_.close_block();
+    if (packer_.has_open_block()) packer_.close_block();
     looks_until_ = Clock::now() + near_answers_in;
   }
   TRY("", send_blocks(Until::none_is_ready));

@@ -122,7 +122,7 @@ class Intake::Worker {
       TRY("", same(file, file.part, step.offset, of_part));
     }
     if (of_part == step.length || file.is_wrong) return {};
-    if (!file.base) file.base = root_.open_file(arrival.base).value_or(os::Fd());
+    if (!file.base && !arrival.base.empty()) file.base = root_.open_file(arrival.base).value_or(os::Fd());
     return same(file, file.base, step.offset + of_part - arrival.part_bytes, step.length - of_part);
   }
   Status same(File& file, const os::Fd& base, std::uint64_t from, std::uint64_t length) {
