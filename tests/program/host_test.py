@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import time
 
-from lib import Home, main
+from lib import ITS_AGENTS, Home, main
 
 
 def own_machine(home):
@@ -56,7 +56,7 @@ def test_a_run_on_an_own_machine_rents_nothing_and_leaves_only_ferrys_folder():
         assert home.ferry("run", "--infra", "ssh/box", "--", "sh", "-c", "exit 5").returncode == 5
         home.good("down", run["run"])
         assert ".ferry" in on_box(home, "ls -A"), "the machine's own kept run still needs it"
-        on_box(home, "pkill -KILL -f '[f]erry-agent'; rm -rf .ferry/runs/*")  # a living agent makes its folder anew
+        on_box(home, f'pkill -KILL -f "{ITS_AGENTS}"; rm -rf .ferry/runs/*')  # a living agent makes its folder anew
         home.good("down", run["run"])
         # Where a rehearsal's environments are mounted, their folder stays.
         assert on_box(home, "find .ferry -xdev ! -type d 2>/dev/null || true") == "", on_box(home, "find .ferry")

@@ -9,7 +9,7 @@ import subprocess
 import termios
 import time
 
-from lib import FERRY, Home, main
+from lib import FERRY, ITS_AGENTS, Home, main
 
 SAVES_AND_EXITS_0 = "trap 'echo saved > outputs/m; exit 0' TERM; mkdir outputs; echo up; while :; do sleep 0.1; done"
 
@@ -132,7 +132,7 @@ def test_an_agent_that_does_not_answer_is_let_go_by_a_second_request():
             ferry = home.start("run", "--infra", "rehearsal", "--", "bash", "-c", SAVES_AND_EXITS_0)
             assert ferry.stdout.readline() == b"up\n", ferry.communicate()[1].decode()
             run = home.runs()[0]["run"]
-            home.good("ssh", run, "--", "pkill -STOP -f '[f]erry-agent-.* serve|[f]erry-agent-.* connect'")
+            home.good("ssh", run, "--", f'pkill -STOP -f "{ITS_AGENTS}.* (serve|connect)"')
             ferry.send_signal(signal.SIGINT)
             time.sleep(1)
             began = time.time()
@@ -163,7 +163,7 @@ def test_a_second_request_during_a_fetch_leaves_the_rest_to_a_follower():
             "ssh",
             run,
             "--",
-            "(while :; do pkill -STOP -f '[f]erry-agent-.* send'; done) >/dev/null 2>&1 & echo $! > ~/stopper",
+            f'(while :; do pkill -STOP -f "{ITS_AGENTS}.* send"; done) >/dev/null 2>&1 & echo $! > ~/stopper',
         )
         home.wait_for("fetching", lambda: home.runs()[0]["phase"] == "fetching")
         time.sleep(1)
@@ -174,7 +174,7 @@ def test_a_second_request_during_a_fetch_leaves_the_rest_to_a_follower():
         _, err = ferry.communicate(timeout=60)
         err = err.decode()
         assert ferry.returncode == 125 and "follower in the background" in err and f"ferry fetch {run}" in err, err
-        home.good("ssh", run, "--", "kill $(cat ~/stopper); sleep 1; pkill -CONT -f '[f]erry-agent-.* send'; true")
+        home.good("ssh", run, "--", f'kill $(cat ~/stopper); sleep 1; pkill -CONT -f "{ITS_AGENTS}.* send"; true')
         home.wait_for("released", lambda: home.newest()["phase"] == "released")
         one = home.newest()
         assert one["outcome"] == "succeeded" and (home.home_of(one) / "outputs/m").stat().st_size == 100000000, one

@@ -18,7 +18,9 @@ for one in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 FERRY = str(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build/ferry").resolve())
 # With these ferry speaks to a coding agent, which may run the tests.
-AGENTS = ("AI_AGENT", "CLAUDECODE", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI")
+CODING_AGENTS = ("AI_AGENT", "CLAUDECODE", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI")
+# For pkill -f on a machine: its own agents. (In the plain sandbox the processes of every other test are to be seen.)
+ITS_AGENTS = "$HOME/[.]ferry/bin/ferry-agent-"
 
 
 class Home:
@@ -34,7 +36,7 @@ class Home:
             for k, v in os.environ.items()
             if not k.startswith(("AWS_", "FERRY_", "XDG_", "PIP_", "UV_"))
             and not k.lower().endswith("_proxy")
-            and k not in AGENTS
+            and k not in CODING_AGENTS
             or k == "FERRY_SANDBOX"
         }
         self.env.update(

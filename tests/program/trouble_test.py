@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 
-from lib import FERRY, Home, main
+from lib import FERRY, ITS_AGENTS, Home, main
 
 
 def cut_connections(home):
@@ -300,7 +300,7 @@ def test_the_death_of_the_agent_is_told_and_not_taken_for_a_lost_connection():
         )
         assert ferry.stdout.readline() == b"up\n"
         run = home.runs()[0]
-        home.ferry("ssh", run["run"], "--", "pkill -9 -f '[f]erry-agent-'")
+        home.ferry("ssh", run["run"], "--", f'pkill -9 -f "{ITS_AGENTS}"')
         _, err = ferry.communicate(timeout=120)
         err = err.decode()
         assert (
