@@ -4,8 +4,8 @@
 
 namespace ferry::sync {
 
-ChunkAhead::ChunkAhead(Root root, std::vector<std::string> paths) : root_(std::move(root)), paths_(std::move(paths)) {
-  for (const std::string& path : paths_) cuts_[path];
+ChunkAhead::ChunkAhead(Root root, const std::vector<std::string>& paths) : root_(std::move(root)) {
+  for (const std::string& path : paths) cuts_[path];
   thread_ = std::thread([this] { work(); });
 }
 
@@ -15,13 +15,11 @@ ChunkAhead::~ChunkAhead() {
 }
 
 void ChunkAhead::work() {
-  for (const std::string& path : paths_) {
-    Cut& cut = cuts_.find(path)->second;
+  for (auto& [path, cut] : cuts_) {
     {
       const std::lock_guard hold(mutex_);
       if (stop_ || std::exchange(cut.is_begun, true)) continue;
     }
-    Cut made;
     const auto file = root_.open_file(path);
     const auto marks = file ? standing_of(file->get()) : tl::unexpected<Error>(file.error());
     auto chunks = marks ? chunks_of(file->get(), marks->size,

@@ -19,8 +19,8 @@ namespace ferry::sync {
 
 class ChunkAhead {
  public:
-  /// Begins with the first of `paths`, by a thread of its own.
-  ChunkAhead(Root root, std::vector<std::string> paths);
+  /// Begins with the first of `paths`, in the order of their bytes, by a thread of its own.
+  ChunkAhead(Root root, const std::vector<std::string>& paths);
   /// Waits for a tenth of a second at most.
   ~ChunkAhead();
   ChunkAhead(const ChunkAhead&) = delete;
@@ -41,8 +41,7 @@ class ChunkAhead {
   Root root_;
   std::mutex mutex_;
   std::condition_variable done_;
-  const std::vector<std::string> paths_;
-  std::map<std::string, Cut> cuts_;  ///< of all paths, from the beginning on
+  std::map<std::string, Cut> cuts_;  ///< of all paths, from the beginning on; of each, with the mutex
   std::atomic<bool> stop_{false};
   std::thread thread_;  // the last: it uses the others
 };

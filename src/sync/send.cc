@@ -124,7 +124,7 @@ Status Sender::cut_ahead() {
     if (is_cut && revised.contains(entry.path)) paths.push_back(entry.path);
   }
   TRY_SET(own, "", root_->again());
-  if (!paths.empty()) chunks_.emplace(std::move(own), std::move(paths));
+  if (!paths.empty()) chunks_.emplace(std::move(own), paths);
   return {};
 }
 

@@ -231,7 +231,7 @@ class Reader {
     if (!value) {
       at_ = end;
       before_ = std::move(name);
-      if (!is_cell) owner_.clear();
+      owner_.clear();
       return;
     }
     const auto all = role == Role::progress || role == Role::score ? total() : std::nullopt;
